@@ -1,0 +1,297 @@
+"""Frozen values that every part of procnursery speaks of: specs, outcomes, times, streams.
+
+Shapes, units and bounds are those of ``spec/schema.json``, where each field is described; the
+checker ``spec/tools/check.py`` compares the two in both directions. A trailing underscore of an
+attribute (``from_``, ``class_``) is not part of its name on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import attrs
+
+MAX_INT = 2**53 - 1
+"""Largest integer that every language's number type holds exactly."""
+
+
+@attrs.frozen
+class Range:
+    """Bounds of a number, both included."""
+
+    min: float
+    max: float
+
+
+@attrs.frozen
+class Length:
+    """Bounds of a length: characters of a str, bytes of a bytes, items of a tuple or mapping."""
+
+    min: int | None = attrs.field(default=None, kw_only=True)
+    max: int | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class Pattern:
+    """Regular expression that a str must match from its beginning to its end."""
+
+    regex: str
+
+
+Time = tuple[
+    Annotated[int, Range(0, MAX_INT)], Annotated[int, Range(0, 999999999)]
+]  # Seconds and nanoseconds of one clock.
+
+
+@attrs.frozen(kw_only=True)
+class Stamp:
+    """One instant on one host, read on both of its clocks as close together as the host can."""
+
+    realtime: Time
+    monotonic: Time
+
+
+@attrs.frozen(kw_only=True)
+class StdinSpec:
+    """Where the process reads its standard input."""
+
+    mode: Literal["pipe", "null", "file", "bytes"] = "null"
+    path: Annotated[bytes, Length(min=1, max=4095)] | None = None
+    data: Annotated[bytes, Length(min=0, max=4194304)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class OutputSpec:
+    """Where one output stream of the process goes and how much of it is kept."""
+
+    mode: Literal["pipe", "spool", "direct", "null", "stdout"] = "spool"
+    full: Literal["block", "drop_oldest"] = "block"
+    capacity: Annotated[int, Range(4096, 67108864)] = 1048576
+    path: Annotated[bytes, Length(min=1, max=4095)] | None = None
+    append: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Scheduler:
+    """CPU scheduling policy, sched(7)."""
+
+    policy: Literal["other", "batch", "idle", "fifo", "rr"]
+    priority: Annotated[int, Range(0, 99)] = 0
+
+
+@attrs.frozen(kw_only=True)
+class IoNice:
+    """I/O scheduling class and level, ioprio_set(2)."""
+
+    class_: Literal["none", "realtime", "best-effort", "idle"]
+    level: Annotated[int, Range(0, 7)] = 4
+
+
+@attrs.frozen(kw_only=True)
+class ProcessSpec:
+    """What a managed process is to be. A field left out takes its default; an unknown field is refused."""
+
+    argv: Annotated[tuple[bytes, ...], Length(min=1, max=262144)]
+    executable: Annotated[bytes, Length(min=1, max=4095)] | None = None
+    env: Annotated[
+        tuple[tuple[Annotated[bytes, Length(min=1)], bytes], ...], Length(max=262144)
+    ] = ()
+    env_base: Literal["clean", "inherit"] = "clean"
+    cwd: Annotated[bytes, Length(min=1, max=4095)] | None = None
+    user: Annotated[str, Length(min=1, max=256)] | Annotated[int, Range(0, 4294967294)] | None = (
+        None
+    )
+    group: Annotated[str, Length(min=1, max=256)] | Annotated[int, Range(0, 4294967294)] | None = (
+        None
+    )
+    groups: (
+        Annotated[
+            tuple[
+                Annotated[str, Length(min=1, max=256)] | Annotated[int, Range(0, 4294967294)], ...
+            ],
+            Length(max=65536),
+        ]
+        | None
+    ) = None
+    umask: Annotated[int, Range(0, 511)] = 18
+    rlimits: Annotated[
+        Mapping[
+            str,
+            tuple[
+                Annotated[int, Range(0, MAX_INT)] | None, Annotated[int, Range(0, MAX_INT)] | None
+            ],
+        ],
+        Length(max=32),
+    ] = attrs.field(factory=dict)
+    affinity: (
+        Annotated[tuple[Annotated[int, Range(0, 8191)], ...], Length(min=1, max=8192)] | None
+    ) = None
+    nice: Annotated[int, Range(-20, 19)] | None = None
+    scheduler: Scheduler | None = None
+    ionice: IoNice | None = None
+    oom_score_adj: Annotated[int, Range(-1000, 1000)] | None = None
+    stdin: StdinSpec = attrs.field(factory=StdinSpec)
+    stdout: OutputSpec = attrs.field(factory=OutputSpec)
+    stderr: OutputSpec = attrs.field(factory=OutputSpec)
+    timeout: Annotated[float, Range(0, 1000000000.0)] | None = None
+    start_timeout: Annotated[float, Range(0, 1000000000.0)] = 30
+    stop_signal: Annotated[str, Length(min=1, max=16), Pattern(r"^SIG[A-Z0-9+]+$")] = "SIGTERM"
+    grace: Annotated[float, Range(0, 1000000000.0)] = 10
+    descendants: Literal["kill", "wait", "keep"] = "kill"
+    descendants_grace: Annotated[float, Range(0, 1000000000.0)] = 1
+    on_disconnect: Literal["kill", "keep"] = "kill"
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """How the main process ended: one unambiguous value."""
+
+    kind: Literal["exited", "signalled", "start_failed", "lost"]
+    code: Annotated[int, Range(0, 255)] | None = None
+    signal: Annotated[str, Length(min=1, max=16)] | None = None
+    core_dumped: bool | None = None
+    stage: Annotated[str, Length(min=1, max=32)] | None = None
+    errno: Annotated[str, Length(min=1, max=32)] | None = None
+    errno_number: Annotated[int, Range(0, 4095)] | None = None
+    reason: Annotated[str, Length(min=0, max=4096)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Act:
+    """Something done to a process from outside."""
+
+    act: Literal["signal", "stop", "kill"]
+    signal: Annotated[str, Length(min=1, max=16), Pattern(r"^SIG[A-Z0-9+]+$")]
+    target: Literal["main", "group", "tree"]
+    cause: Literal["requested", "timeout", "disconnect", "shutdown", "descendants"]
+    by: Annotated[str, Length(min=0, max=256)]
+    requested: Stamp
+    delivered: Stamp | None = None
+    errno: Annotated[str, Length(min=1, max=32)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Usage:
+    """Resources used by the main process and the descendants it waited for, getrusage(2), its own set-up before exec subtracted."""
+
+    user_s: Annotated[float, Range(0, 1000000000000000.0)]
+    system_s: Annotated[float, Range(0, 1000000000000000.0)]
+    max_rss_bytes: Annotated[int, Range(0, MAX_INT)]
+    max_rss_is_upper_bound: bool
+    minor_faults: Annotated[int, Range(0, MAX_INT)]
+    major_faults: Annotated[int, Range(0, MAX_INT)]
+    block_input: Annotated[int, Range(0, MAX_INT)]
+    block_output: Annotated[int, Range(0, MAX_INT)]
+    voluntary_switches: Annotated[int, Range(0, MAX_INT)]
+    involuntary_switches: Annotated[int, Range(0, MAX_INT)]
+
+
+@attrs.frozen(kw_only=True)
+class TreeUsage:
+    """Resources used by the whole tree, as its cgroup counted them (set-up included)."""
+
+    user_s: Annotated[float, Range(0, 1000000000000000.0)]
+    system_s: Annotated[float, Range(0, 1000000000000000.0)]
+
+
+@attrs.frozen(kw_only=True)
+class Times:
+    """When the steps of one process happened. All are stamped by the daemon's host."""
+
+    requested: Stamp
+    exec: Stamp | None = None
+    exec_seen: Stamp | None = None
+    exited: Stamp | None = None
+    closed: Stamp | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Gap:
+    """Bytes of a stream that were lost."""
+
+    from_: Annotated[int, Range(0, MAX_INT)]
+    to: Annotated[int, Range(0, MAX_INT)]
+    reason: Annotated[str, Length(min=1, max=64)]
+
+
+@attrs.frozen(kw_only=True)
+class StreamInfo:
+    """One output stream of a process."""
+
+    mode: Literal["pipe", "spool", "direct", "null", "stdout"]
+    first: Annotated[int, Range(0, MAX_INT)]
+    end: Annotated[int, Range(0, MAX_INT)]
+    lost: Annotated[int, Range(0, MAX_INT)] = 0
+    gaps: Annotated[tuple[Gap, ...], Length(max=64)] = ()
+    eof: Literal["closed", "held_by_survivor", "abandoned"] | None = None
+    path: bytes | None = None
+    error: Annotated[str, Length(min=0, max=1024)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Survivor:
+    """A process that could not be made to end."""
+
+    pid: Annotated[int, Range(1, 4194304)]
+    state: Annotated[str, Length(min=1, max=1)]
+    command: Annotated[str, Length(min=0, max=64)]
+    reason: Annotated[str, Length(min=1, max=256)]
+
+
+@attrs.frozen(kw_only=True)
+class TreeInfo:
+    """What became of the whole process tree."""
+
+    verdict: Literal["pending", "empty", "survivors", "kept", "unknown"]
+    at: Stamp | None = None
+    killed: Annotated[int, Range(0, MAX_INT)] = 0
+    survivors: Annotated[tuple[Survivor, ...], Length(max=64)] = ()
+
+
+@attrs.frozen(kw_only=True)
+class ProcessInfo:
+    """All that the daemon knows of one process."""
+
+    id: Annotated[str, Length(min=1, max=64)]
+    state: Literal["starting", "held", "running", "exited", "closed"]
+    pid: Annotated[int, Range(1, 4194304)] | None = None
+    argv: tuple[bytes, ...]
+    argv_truncated: bool = False
+    by: Annotated[str, Length(min=0, max=256)]
+    containment: Literal["cgroup", "session"]
+    on_disconnect: Literal["kill", "keep"]
+    times: Times
+    outcome: Outcome | None = None
+    cause: Literal["own", "requested", "timeout", "oom", "disconnect", "shutdown"] | None = None
+    acts: Annotated[tuple[Act, ...], Length(max=64)] = ()
+    usage: Usage | None = None
+    tree_usage: TreeUsage | None = None
+    streams: Annotated[Mapping[str, StreamInfo], Length(max=8)]
+    tree: TreeInfo
+    spec: ProcessSpec | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ProcessSummary:
+    """One line of a list of processes."""
+
+    id: Annotated[str, Length(min=1, max=64)]
+    state: Literal["starting", "held", "running", "exited", "closed"]
+    pid: Annotated[int, Range(1, 4194304)] | None = None
+    argv: tuple[bytes, ...]
+    by: Annotated[str, Length(min=0, max=256)]
+    times: Times
+    outcome: Outcome | None = None
+    cause: Literal["own", "requested", "timeout", "oom", "disconnect", "shutdown"] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ContainmentInfo:
+    """How process trees are held together on this daemon."""
+
+    kind: Literal["cgroup", "session"]
+    configured: Literal["auto", "cgroup", "session"]
+    reason: Annotated[str, Length(min=0, max=1024)]
+    path: bytes | None = None
+    limitations: tuple[Annotated[str, Length(min=0, max=1024)], ...] = ()

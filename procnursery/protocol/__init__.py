@@ -1,0 +1,1 @@
+"""The protocol without I/O: frames, values, messages and the state of both peers."""
