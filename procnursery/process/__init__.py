@@ -1,0 +1,1 @@
+"""One managed process, its output, and the registry of all of them."""

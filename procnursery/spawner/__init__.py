@@ -1,0 +1,1 @@
+"""The program that forks: a plan in, a child of the daemon out."""

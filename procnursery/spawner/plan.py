@@ -1,0 +1,124 @@
+"""What the daemon and the spawner say to each other.
+
+Any program that does the following can be the spawner (``reference.py`` is the readable one).
+
+It is started as ``SPAWNER --control-fd N -- SWEEPER…``. Descriptor N is one end of an
+AF_UNIX SOCK_SEQPACKET socketpair. Each message on it asks for one child: a MessagePack map
+``{"fds": [name, …]}`` that names, in order, the descriptors that come with it (SCM_RIGHTS):
+
+``plan``
+    a memfd with a plan (:meth:`Plan.to_bytes`); mandatory
+``report``
+    one end of a SOCK_SEQPACKET socketpair for the reports on this child; mandatory
+``stdin``, ``stdout``, ``stderr``
+    what the child gets there; absent: the file that the plan names, else /dev/null
+``cgroup``
+    the directory of the cgroup v2 leaf that the child is born into; absent: the spawner's own
+
+The child is cloned with CLONE_PARENT, so that it is a child of the daemon. Nothing is answered on
+the control socket. When that socket ends, the daemon is gone: the spawner executes SWEEPER….
+
+Reports are one message each, a MessagePack array:
+
+``["cloned", pid]``
+    by the spawner, after clone
+``["alive", pid]``
+    by the child, as its first act: its pid is known even if the spawner dies
+``["stage", name]``
+    by the child, before a stage that opens a file of the user and may block for ever
+``["reading", stream, start]`` with a descriptor
+    a descriptor for reading the file just opened for ``stdout`` or ``stderr``, and the offset at
+    which output starts; sent only if the target user may read the file
+``["held", rt_sec, rt_nsec, mono_sec, mono_nsec]``
+    the child waits at its gate for the message ``["release"]`` on its report socket
+``["failed", stage, errno or nil, detail or nil]``
+    by the spawner (stage ``clone``) or the child, which then exits with status 127
+``["exec", rt_sec, rt_nsec, mono_sec, mono_nsec, user_us, system_us, max_rss_kib]``
+    the last act before execve(2): both clocks, and the child's own usage so far
+
+then end of file: execve closed the socket, or the child died. Only the flag PF_FORKNOEXEC of
+/proc/PID/stat tells which.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgpack
+
+STAGES = (
+    "clone",
+    "close_range",
+    "session",
+    "signals",
+    "stdio",
+    "rlimits",
+    "affinity",
+    "scheduler",
+    "nice",
+    "ionice",
+    "oom_score_adj",
+    "groups",
+    "gid",
+    "uid",
+    "umask",
+    "cwd",
+    "stdin",
+    "stdout",
+    "stderr",
+    "gate",
+    "exec",
+)
+"""The stages of a start in the spawner and the child, in their order. Limits that are lowered are
+set last before the gate, under the same name ``rlimits``: an early RLIMIT_AS, NOFILE or FSIZE
+would break later stages."""
+
+UNLIMITED = -1
+"""RLIM_INFINITY in a plan."""
+
+
+class Plan(NamedTuple):
+    """What a child is to become."""
+
+    argv: list[bytes]
+    env: list[bytes]
+    """``NAME=value``, complete."""
+    executable: bytes | None = None
+    """Exact path; None: argv[0] is looked up in the PATH of ``env``."""
+    cwd: bytes = b"/"
+    uid: int | None = None
+    gid: int | None = None
+    groups: list[int] | None = None
+    umask: int = 0o022
+    rlimits: list[list[int]] = []  # noqa: RUF012 - never changed; a tuple would not survive msgpack
+    """[resource, soft, hard]."""
+    affinity: list[int] | None = None
+    nice: int | None = None
+    scheduler: list[int] | None = None
+    """[policy, priority]."""
+    ionice: list[int] | None = None
+    """[class, level]."""
+    oom_score_adj: int | None = None
+    stdin_path: bytes | None = None
+    stdout_path: bytes | None = None
+    stdout_append: bool = False
+    stderr_path: bytes | None = None
+    stderr_append: bool = False
+    stderr_to_stdout: bool = False
+    gate: bool = False
+
+    def to_bytes(self) -> bytes:
+        """The plan as a MessagePack map."""
+        packed: bytes = msgpack.packb(self._asdict())
+        return packed
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Plan:
+        """Read a plan.
+
+        :raises ValueError: if it is not one, or has other fields than this version knows
+        """
+        value: Any = msgpack.unpackb(data)
+        if not isinstance(value, dict) or set(value) != set(cls._fields):
+            raise ValueError("not a plan of this version")
+        return cls(**value)
