@@ -47,6 +47,11 @@ class SpoolStream:
         self._ended = False
         os.set_blocking(fd, False)
 
+    readable = True
+
+    def refresh(self) -> None:
+        """Every byte is seen as it comes."""
+
     async def run(self) -> None:
         while self.log.eof is None:
             await trio.lowlevel.wait_readable(self._fd)

@@ -38,6 +38,15 @@ class Stream(Protocol):
     name: str
     log: StreamLog
 
+    @property
+    def readable(self) -> bool:
+        """Whether the daemon can read the stream at all."""
+        ...
+
+    def refresh(self) -> None:
+        """Learn of bytes that arrived unseen."""
+        ...
+
     async def read(self, offset: int, limit: int) -> bytes:
         """Up to ``limit`` bytes from ``offset``, at least one if there is one and it is not in a
         gap; ``offset`` lies in [first, end]."""

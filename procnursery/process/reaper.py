@@ -7,8 +7,10 @@ has ended is an orphan and is reaped too (waitid(2), prctl(2)).
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,46 @@ PF_FORKNOEXEC = 0x40
 _FLAGS_FIELD = 6  # of the fields behind the command's closing parenthesis, proc(5)
 
 
+PR_SET_CHILD_SUBREAPER = 36
+LAST_KILL = 5.0
+
+
+def become_subreaper() -> None:
+    """Make this process the parent of its descendants' orphans, prctl(2).
+
+    :raises OSError: the kernel refuses
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _children() -> set[int]:
+    """Pids of the children of this process, zombies included."""
+    return {
+        int(pid)
+        for file in Path("/proc/self/task").glob("*/children")
+        for pid in file.read_text().split()
+    }
+
+
+async def end_children(reaper: Reaper, *, but: int | None) -> list[int]:
+    """Kill what is left of children and adopted orphans: whatever escaped from its tree has this
+    process as its parent in the end. Returns the pids of those that do not die."""
+    left: list[int] = []
+    with trio.move_on_after(LAST_KILL):
+        while True:
+            reaper.reap()
+            left = sorted(_children() - {but})
+            if not left:
+                break
+            for pid in left:  # not reaped, so each pid is still that child's
+                os.kill(pid, signal.SIGKILL)
+            await reaper.wait_children_changed()
+    return left
+
+
 def has_execed(pid: int) -> bool:
     """Whether a child that is not reaped yet, zombies included, has executed a program.
 
@@ -32,16 +74,23 @@ def has_execed(pid: int) -> bool:
     return not flags & PF_FORKNOEXEC
 
 
+def _nobody() -> None:
+    """Nobody is to be told."""
+
+
 class Child:
     """A child that somebody waits for.
 
-    :ivar exited: set when it was reaped; then ``status`` (as of wait(2)), ``rusage`` and ``at``
+    :ivar exited: whether it was reaped; then ``status`` (as of wait(2)), ``rusage`` and ``at``
+        are set
+    :ivar on_exit: called when it was
     :ivar execed: whether it had executed a program, if it was reaped before that was known
     """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.exited = trio.Event()
+        self.exited = False
+        self.on_exit: Callable[[], None] = _nobody
         self.proven = False
         self.execed: bool | None = None
         self.status = 0
@@ -66,7 +115,7 @@ class Reaper:
     def expect(self, pid: int) -> Child:
         """Make a child known; it must not have been expected before."""
         child = self._unclaimed.pop(pid, None) or Child(pid)
-        if not child.exited.is_set():
+        if not child.exited:
             self._children[pid] = child
         return child
 
@@ -105,7 +154,8 @@ class Reaper:
             child.execed = has_execed(pid)
         _, child.status, child.rusage = os.wait4(pid, 0)
         child.at = stamp()
-        child.exited.set()
+        child.exited = True
+        child.on_exit()
         if not known:
             # It may be a child killed before its first act, whose birth is still being reported.
             self._unclaimed[pid] = child

@@ -1,0 +1,174 @@
+"""Sockets to listen on, and who may come through them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import pwd
+import socket
+import struct
+from pathlib import Path
+
+import attrs
+
+from procnursery.paths import TcpAddress, UnixAddress
+
+BACKLOG = 1024
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
+USER_TIMEOUT_MS = 60_000
+"""A peer that vanished without a word is noticed within about a minute, tcp(7)."""
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; the message says why and what to do."""
+
+
+@attrs.frozen
+class Listener:
+    """A listening socket.
+
+    :ivar address: as clients write it; with the real port
+    """
+
+    socket: socket.socket
+    address: str
+    path: Path | None
+    lock: int
+
+    def close(self) -> None:
+        """Stop listening; a Unix socket's name goes, too."""
+        if self.path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+        self.socket.close()
+        if self.lock >= 0:
+            os.close(self.lock)
+
+
+def listen(address: UnixAddress | TcpAddress, *, open_to_others: bool) -> list[Listener]:
+    """Listen on an address (a host name may stand for several).
+
+    :param open_to_others: other users than root and the own one may connect to a Unix socket;
+        who of them is let in is decided by :func:`peer_of_unix`
+    :raises ListenError: it is in use by a live daemon, or cannot be had
+    """
+    try:
+        if isinstance(address, UnixAddress):
+            return [_listen_unix(Path(address.path), open_to_others)]
+        return _listen_tcp(address)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {address}: {_hint(error)}") from error
+
+
+def _hint(error: OSError) -> str:
+    text = error.strerror or str(error)
+    if error.errno == errno.EADDRINUSE:
+        return f"{text}; stop what listens there, or choose another with --listen"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT):
+        return f"{text}; choose a place that this user may write to with --listen"
+    return text
+
+
+def _listen_unix(path: Path, open_to_others: bool) -> Listener:
+    """A stale socket, which nobody answers, is taken over; a live one never is. The lock beside
+    it keeps two daemons from both finding it stale."""
+    path.parent.mkdir(mode=0o755 if open_to_others else 0o700, parents=True, exist_ok=True)
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(errno.EADDRINUSE, "a live daemon listens there") from None
+        _remove_stale(path)
+        # No window in which others may connect: the mode is right from the beginning.
+        before = os.umask(0o111 if open_to_others else 0o177)
+        try:
+            listening.bind(str(path))
+        finally:
+            os.umask(before)
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        os.close(lock)
+        raise
+    return Listener(listening, str(UnixAddress(str(path))), path, lock)
+
+
+def _remove_stale(path: Path) -> None:
+    if not path.is_socket():
+        if path.exists():
+            raise OSError(errno.EEXIST, "there is a file of that name that is not a socket")
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        else:
+            raise OSError(errno.EADDRINUSE, "something alive listens there")
+
+
+def _listen_tcp(address: TcpAddress) -> list[Listener]:
+    found = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    listeners: list[Listener] = []
+    try:
+        for family, kind, protocol, _, where in dict.fromkeys(found):
+            listening = socket.socket(family, kind, protocol)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                listening.bind(where)
+                listening.listen(BACKLOG)
+            except OSError as error:
+                listening.close()
+                if error.errno == errno.EADDRNOTAVAIL and len(found) > 1:
+                    continue  # localhost names ::1 also where IPv6 is off
+                raise
+            listening.setblocking(False)
+            host, port = listening.getsockname()[:2]
+            listeners.append(Listener(listening, str(TcpAddress(host, port)), None, -1))
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+class NotAuthorized(Exception):
+    """The peer may not connect here."""
+
+
+def peer_of_unix(connection: socket.socket, allowed: frozenset[int]) -> str:
+    """Identity of the process that connected, from SO_PEERCRED, unix(7).
+
+    :raises NotAuthorized: it is neither of root, nor of the daemon's user, nor of one allowed
+    """
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    pid, uid, _gid = struct.unpack("iII", credentials)
+    if uid not in allowed | {0, os.geteuid()}:
+        raise NotAuthorized(f"uid {uid} may not use this daemon; see allow_users")
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    return f"unix:{name}({uid}),pid={pid}"
+
+
+def peer_of_tcp(connection: socket.socket) -> str:
+    """Identity of a TCP peer, which is only its address; sets what keeps the line honest."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    host, port = connection.getpeername()[:2]
+    return f"tcp:{host}:{port}"

@@ -1,0 +1,243 @@
+"""The composition root: every nursery of the daemon is opened in this file.
+
+    run_daemon
+    └ reaping        SIGCHLD → reaper; outermost, since whatever ends below still has to be reaped
+      └ N0 daemon    spawner link, SIGTERM
+        └ N1 processes (Supervisor)   one task per managed process
+          └ N2 connections            one session task each
+            └ N3 listeners            one accepting task each
+
+What goes wrong unexpectedly anywhere cancels everything inside: connections are closed, every
+process tree is killed and verified, and the daemon exits nonzero.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import trio
+
+from procnursery.containment.choose import Chosen
+from procnursery.daemon.accepting import Doorkeeper
+from procnursery.daemon.config import Config
+from procnursery.daemon.handlers import Handlers
+from procnursery.daemon.listeners import Listener
+from procnursery.daemon.session import FAREWELL, Session, SessionLimits
+from procnursery.host.clock import stamp
+from procnursery.model import ContainmentInfo, Stamp
+from procnursery.process.reaper import Reaper, become_subreaper, end_children
+from procnursery.process.state import StateDirectory
+from procnursery.process.supervisor import Supervisor
+from procnursery.spawner.proxy import Spawner
+
+log = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class Setting:
+    """What :func:`run_daemon` works with, all of it opened already.
+
+    :ivar listeners: to accept connections from; empty for an embedded daemon
+    :ivar embedded: the one connection of an embedded daemon, which ends with it
+    :ivar ready: called once connections are served
+    """
+
+    config: Config
+    config_path: Path | None
+    instance: str
+    state: StateDirectory
+    chosen: Chosen
+    listeners: list[Listener]
+    embedded: socket.socket | None
+    ready: Callable[[], None]
+
+
+@attrs.define
+class About:
+    """What the daemon tells of itself; see handlers.Daemon."""
+
+    setting: Setting
+    doorkeeper: Doorkeeper | None = None
+    started: Stamp = attrs.field(factory=stamp)
+
+    @property
+    def state_path(self) -> bytes:
+        """The state directory."""
+        return os.fsencode(self.setting.state.path)
+
+    @property
+    def config_path(self) -> bytes | None:
+        """The configuration file that was read, if one was."""
+        path = self.setting.config_path
+        return None if path is None else os.fsencode(path)
+
+    @property
+    def listening(self) -> list[str]:
+        """Addresses."""
+        return [listener.address for listener in self.setting.listeners]
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return 0 if self.doorkeeper is None else len(self.doorkeeper.sessions)
+
+
+async def run_daemon(setting: Setting) -> None:
+    """Serve until SIGTERM, or until the connection of an embedded daemon ends; then stop every
+    process, and return once all is gone."""
+    config, about = setting.config, About(setting=setting)
+    become_subreaper()
+    spawner = Spawner(_sweeper_argv(setting))
+    reaper = Reaper(spawner.collect)
+    async with trio.open_nursery() as reaping:
+        await reaping.start(_reap_children, reaper)
+        async with trio.open_nursery() as daemon:
+            await daemon.start(spawner.run)
+            stop = Stop()
+            await daemon.start(_watch_signals, stop)
+            async with trio.open_nursery() as processes:
+                supervisor = Supervisor(
+                    processes,
+                    spawner=spawner,
+                    reaper=reaper,
+                    containment=setting.chosen.containment,
+                    state=setting.state,
+                    limiter=trio.CapacityLimiter(config.file_threads),
+                    instance=setting.instance,
+                    keep_closed=config.keep_closed,
+                )
+                handlers = Handlers(about, supervisor, spawner, _containment_info(setting))
+                async with trio.open_nursery() as connections:
+                    doorkeeper = Doorkeeper(
+                        connections, handlers, config=config, limits=_session_limits(config)
+                    )
+                    about.doorkeeper = doorkeeper
+                    async with trio.open_nursery() as listeners:
+                        for listener in setting.listeners:
+                            listeners.start_soon(doorkeeper.accept_from, listener)
+                        if setting.embedded is not None:
+                            session = doorkeeper.admit_embedded(setting.embedded)
+                            listeners.start_soon(_stop_after, session, stop)
+                        setting.ready()
+                        await stop.requested.wait()
+                        listeners.cancel_scope.cancel()
+                    for listener in setting.listeners:
+                        listener.close()
+                    handlers.stopping = True
+                    await _drain(stop, supervisor, doorkeeper.sessions, config.shutdown_grace)
+                    connections.cancel_scope.cancel()
+            left = await end_children(reaper, but=spawner.pid)
+            if left:
+                log.error("processes survived the daemon", extra={"pids": left})
+            daemon.cancel_scope.cancel()
+        reaping.cancel_scope.cancel()
+    setting.chosen.containment.close()
+
+
+class Stop:
+    """The request to end.
+
+    :ivar requested: SIGTERM came, or the embedded daemon's client is gone
+    :ivar hurried: a second SIGTERM came
+    """
+
+    def __init__(self) -> None:
+        self.requested = trio.Event()
+        self.hurried = trio.Event()
+
+    def request(self) -> None:
+        """End; asked a second time, without grace."""
+        if self.requested.is_set():
+            self.hurried.set()
+        self.requested.set()
+
+
+async def _reap_children(
+    reaper: Reaper, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(signal.SIGCHLD) as arrivals:
+        task_status.started()
+        async for _ in arrivals:
+            reaper.reap()
+
+
+async def _watch_signals(
+    stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arrivals:
+        task_status.started()
+        async for number in arrivals:
+            log.info("stopping", extra={"signal": signal.Signals(number).name})
+            stop.request()
+
+
+async def _stop_after(session: Session, stop: Stop) -> None:
+    await session.ended.wait()
+    stop.request()
+
+
+async def _drain(
+    stop: Stop, supervisor: Supervisor, sessions: set[Session], grace: float
+) -> None:
+    """Stop every process and let their last events reach the clients."""
+    for session in sessions:
+        session.drain(grace)
+    async with trio.open_nursery() as hurry:
+        supervisor.stop_all(grace=grace)
+        hurry.start_soon(_hurry, stop, supervisor)
+        await supervisor.wait_idle()
+        hurry.cancel_scope.cancel()
+    with trio.move_on_after(FAREWELL):
+        for session in list(sessions):
+            await session.wait_quiet()
+
+
+async def _hurry(stop: Stop, supervisor: Supervisor) -> None:
+    await stop.hurried.wait()
+    supervisor.stop_all(grace=0)
+
+
+def _session_limits(config: Config) -> SessionLimits:
+    return SessionLimits(
+        max_frame=config.max_frame,
+        max_requests=config.max_requests,
+        max_in_flight=config.max_in_flight,
+        max_subscriptions=config.max_subscriptions,
+        hello_timeout=config.hello_timeout,
+        write_timeout=config.write_timeout,
+    )
+
+
+def _containment_info(setting: Setting) -> ContainmentInfo:
+    chosen = setting.chosen
+    path = chosen.containment.path
+    return ContainmentInfo(
+        kind=chosen.kind,
+        configured=setting.config.containment,
+        reason=chosen.reason,
+        path=None if path is None else os.fsencode(path),
+        limitations=tuple(chosen.containment.limitations),
+    )
+
+
+def _sweeper_argv(setting: Setting) -> list[str]:
+    """What the spawner executes when the daemon has died: it ends what the daemon left."""
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "procnursery.containment.sweep",
+        "--instance",
+        setting.instance,
+    ]
+    path = setting.chosen.containment.path
+    if path is not None:
+        argv += ["--cgroup", str(path)]
+    return argv

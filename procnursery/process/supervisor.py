@@ -1,0 +1,257 @@
+"""The registry of all processes; owns the nursery they live in."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from procnursery.containment.tree import Tree
+from procnursery.errors import RequestError
+from procnursery.model import ProcessSpec, Stamp
+from procnursery.process.form import check_form
+from procnursery.process.reaper import Reaper
+from procnursery.process.record import Record
+from procnursery.process.run import ManagedProcess
+from procnursery.process.state import StateDirectory
+from procnursery.spawner.proxy import Spawner
+
+log = logging.getLogger(__name__)
+
+
+class Containment(Protocol):
+    """Makes trees."""
+
+    kind: str
+
+    def new_tree(self, process_id: str) -> Tree:
+        """A tree for one process."""
+        ...
+
+
+class Supervisor:
+    """Starts processes, knows them all, and forgets the oldest closed ones.
+
+    :param nursery: where processes live
+    :param keep_closed: how many closed processes are remembered
+    :param default_cwd: directory where a spec names none; None: the target user's home
+    :ivar started: how many programs were executed
+    """
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        *,
+        spawner: Spawner,
+        reaper: Reaper,
+        containment: Containment,
+        state: StateDirectory,
+        limiter: trio.CapacityLimiter,
+        instance: str,
+        keep_closed: int,
+        default_cwd: bytes | None = None,
+    ) -> None:
+        self._nursery = nursery
+        self.spawner = spawner
+        self.reaper = reaper
+        self.limiter = limiter
+        self.instance = instance
+        self.default_cwd = default_cwd
+        self._containment = containment
+        self._state = state
+        self._keep_closed = keep_closed
+        self._processes: dict[str, ManagedProcess] = {}
+        self._tokens: dict[str, ManagedProcess] = {}
+        self._token_of: dict[str, str] = {}
+        self._closed: deque[str] = deque()
+        self._seq = 0
+        self._idle = trio.lowlevel.ParkingLot()
+        self._stopping = False
+        self.started = 0
+
+    # What processes need
+
+    def new_tree(self, process_id: str) -> Tree:
+        """A tree for one process."""
+        return self._containment.new_tree(process_id)
+
+    async def make_directory(self, process_id: str) -> Path:
+        """Make the directory for the files of one process."""
+        return await trio.to_thread.run_sync(
+            self._state.make_output_directory, process_id, limiter=self.limiter
+        )
+
+    def next_seq(self) -> int:
+        """The next number of an event."""
+        self._seq += 1
+        return self._seq
+
+    # What requesters use
+
+    async def start(
+        self,
+        spec: ProcessSpec,
+        *,
+        by: str,
+        requested: Stamp,
+        token: str | None = None,
+        own: Callable[[ManagedProcess], None],
+    ) -> tuple[ManagedProcess, bool]:
+        """Start a program: (its process, whether the token named one that was there).
+
+        When cancelled, the start is given up unless the program runs already, in which case
+        the process is returned all the same.
+
+        :param own: called with a new process before it starts, so that the end of its
+            requester's connection finds it
+        :raises InvalidField: the spec's form is wrong; nothing happened
+        :raises RequestError: the program was not executed
+        """
+        check_form(spec)
+        if self._stopping:
+            raise RequestError("shutting_down", "the daemon is shutting down")
+        known = self._tokens.get(token) if token is not None else None
+        if known is not None:
+            if known.spec != spec:
+                raise RequestError(
+                    "token_conflict", f"token {token!r} belongs to a start with another spec"
+                )
+            await known.start_done.wait()
+            return self._result(known), True
+        record = Record(
+            self._state.next_id(),
+            spec,
+            by=by,
+            containment=self._containment.kind,
+            requested=requested,
+        )
+        process = ManagedProcess(record, self)
+        self._processes[process.id] = process
+        if token is not None:
+            self._tokens[token] = process
+            self._token_of[process.id] = token
+        own(process)
+        self._nursery.start_soon(self._run, process)
+        try:
+            await process.start_done.wait()
+        except trio.Cancelled:
+            process.abort_start("requested", by)
+            with trio.CancelScope(shield=True):
+                await process.start_done.wait()
+            if process.failure is None or not process.abandoned:
+                return self._result(process), False
+            raise
+        return self._result(process), False
+
+    @staticmethod
+    def _result(process: ManagedProcess) -> ManagedProcess:
+        if process.failure is not None:
+            raise process.failure
+        return process
+
+    async def _run(self, process: ManagedProcess) -> None:
+        try:
+            await process.run()
+        finally:
+            if process.failure is not None:
+                self._drop(process)
+                await self._remove_output(process)
+            else:
+                self.started += 1
+                if process.id in self._processes:
+                    self._closed.append(process.id)
+        await self._prune()
+        self._idle.unpark_all()
+
+    async def wait_idle(self) -> None:
+        """Wait until no process lives."""
+        while any(process.record.state != "closed" or process.keeps_descendants
+                  for process in self._processes.values()):
+            await self._idle.park()
+
+    def _drop(self, process: ManagedProcess) -> None:
+        del self._processes[process.id]
+        token = self._token_of.pop(process.id, None)
+        if token is not None:
+            del self._tokens[token]
+
+    async def _remove_output(self, process: ManagedProcess) -> None:
+        if process.uses_directory:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(
+                    self._state.remove_output_directory, process.id, limiter=self.limiter
+                )
+
+    async def _prune(self) -> None:
+        """Forget the oldest closed processes beyond the number that is kept."""
+        while len(self._closed) > self._keep_closed:
+            process = self._processes.get(self._closed.popleft())
+            if process is not None:
+                await self._forget(process)
+
+    async def forget(self, process_id: str) -> None:
+        """Delete the record and the stored output of a closed process.
+
+        :raises RequestError: ``not_found``, ``process_live``
+        """
+        process = self.get(process_id)
+        if process.record.state != "closed":
+            raise RequestError(
+                "process_live", f"process {process_id} is {process.record.state}; stop it first"
+            )
+        if process.keeps_descendants:
+            raise RequestError(
+                "process_live", f"process {process_id} keeps descendants; stop it first"
+            )
+        if process_id in self._closed:
+            self._closed.remove(process_id)
+        await self._forget(process)
+
+    async def _forget(self, process: ManagedProcess) -> None:
+        self._drop(process)
+        process.forget()
+        await self._remove_output(process)
+
+    def get(self, process_id: str) -> ManagedProcess:
+        """The process of this id.
+
+        :raises RequestError: ``not_found``
+        """
+        try:
+            return self._processes[process_id]
+        except KeyError:
+            raise RequestError(
+                "not_found", f"this daemon knows no process {process_id!r}"
+            ) from None
+
+    def all(self) -> Iterator[ManagedProcess]:
+        """Every process, oldest first."""
+        return iter(list(self._processes.values()))
+
+    @property
+    def live(self) -> int:
+        """How many processes are not closed."""
+        return len(self._processes) - len(self._closed)
+
+    @property
+    def closed(self) -> int:
+        """How many closed processes are remembered."""
+        return len(self._closed)
+
+    def stop_all(self, *, grace: float | None) -> None:
+        """Stop every process, since the daemon ends; nothing is started any more.
+
+        :param grace: at most so many seconds; None: as each spec says
+        """
+        self._stopping = True
+        for process in self.all():
+            wanted = process.spec.grace
+            process.request_stop(
+                cause="shutdown",
+                by="daemon",
+                grace=wanted if grace is None else min(grace, wanted),
+            )
