@@ -95,6 +95,7 @@ async def run_daemon(setting: Setting) -> None:
     config, about = setting.config, About(setting=setting)
     become_subreaper()
     spawner = Spawner(_sweeper_argv(setting))
+    setting.chosen.containment.family.exclude = lambda: {spawner.pid} - {None}
     reaper = Reaper(spawner.collect)
     async with trio.open_nursery() as reaping:
         await reaping.start(_reap_children, reaper)

@@ -50,10 +50,6 @@ class Launched:
     setup: tuple[int, int, int]
 
 
-class Abandoned(Exception):
-    """The start was given up before the program ran; nothing of it ran."""
-
-
 def make_plan(
     spec: ProcessSpec, account: Account, markers: dict[bytes, bytes], cwd: bytes | None
 ) -> Plan:
@@ -171,6 +167,7 @@ class Launch:
                 )
 
     def _exited(self) -> None:
+        self._tree.main_ended()
         self._changed.unpark_all()
         self._on_exit()
 

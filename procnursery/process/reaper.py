@@ -16,14 +16,13 @@ from pathlib import Path
 
 import trio
 
+from procnursery.containment.procfs import children_of
 from procnursery.host.clock import stamp
 from procnursery.model import Stamp
 
 PF_FORKNOEXEC = 0x40
 """Flag of /proc/PID/stat: forked, but did not exec (include/linux/sched.h)."""
 _FLAGS_FIELD = 6  # of the fields behind the command's closing parenthesis, proc(5)
-
-
 PR_SET_CHILD_SUBREAPER = 36
 LAST_KILL = 5.0
 
@@ -39,15 +38,6 @@ def become_subreaper() -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _children() -> set[int]:
-    """Pids of the children of this process, zombies included."""
-    return {
-        int(pid)
-        for file in Path("/proc/self/task").glob("*/children")
-        for pid in file.read_text().split()
-    }
-
-
 async def end_children(reaper: Reaper, *, but: int | None) -> list[int]:
     """Kill what is left of children and adopted orphans: whatever escaped from its tree has this
     process as its parent in the end. Returns the pids of those that do not die."""
@@ -55,7 +45,7 @@ async def end_children(reaper: Reaper, *, but: int | None) -> list[int]:
     with trio.move_on_after(LAST_KILL):
         while True:
             reaper.reap()
-            left = sorted(_children() - {but})
+            left = sorted(children_of(os.getpid()) - {but})
             if not left:
                 break
             for pid in left:  # not reaped, so each pid is still that child's

@@ -1,0 +1,1 @@
+"""Holding process trees together, and ending them; imports only the standard library."""

@@ -1,0 +1,75 @@
+"""Who belongs to which tree, from the family of this process, the child subreaper.
+
+A descendant of a main process is of its tree. When a parent dies, the subreaper becomes the
+parent of its orphans: an orphan is told by its session (setsid(2) makes a new one; the main
+process has its own) or by the marker in its environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+from procnursery.containment.procfs import Stat, all_stats, children_of, has_variable, read_stat
+
+
+class Family:
+    """The children of this process.
+
+    :ivar exclude: pids of children that are of no tree
+    """
+
+    def __init__(self) -> None:
+        self._mains: set[int] = set()
+        self.exclude: Callable[[], set[int]] = set
+
+    def add_main(self, pid: int) -> None:
+        """A main process was cloned."""
+        self._mains.add(pid)
+
+    def main_ended(self, pid: int) -> None:
+        """A main process was reaped."""
+        self._mains.discard(pid)
+
+    def orphans(self) -> set[int]:
+        """Children that nobody knows: orphans, and now and then one that is being born."""
+        return children_of(os.getpid()) - self._mains - self.exclude()
+
+    def members(self, main: int | None, marker: bytes) -> Iterator[Stat]:
+        """Living processes of the tree of ``main``.
+
+        :param main: pid of the main process, also when it was reaped
+        :param marker: entry of the tree in the environment
+        """
+        orphans = self.orphans()
+        roots = orphans | ({main} & self._mains if main is not None else set())
+        if not roots:
+            return
+        children: dict[int, list[Stat]] = {}
+        for stat in all_stats():
+            children.setdefault(stat.ppid, []).append(stat)
+        pending = [(stat, False) for stat in children.get(os.getpid(), ()) if stat.pid in roots]
+        while pending:
+            stat, of_member = pending.pop()
+            member = (
+                of_member
+                or stat.pid == main
+                or stat.session == main
+                or (stat.alive and has_variable(stat.pid, marker))
+            )
+            if member and stat.alive:
+                yield stat
+            pending += [(child, member) for child in children.get(stat.pid, ())]
+
+    def has_orphans_of(self, main: int | None, marker: bytes) -> bool:
+        """Whether a tree has living processes, its main process having been reaped."""
+        pending = list(self.orphans())
+        while pending:
+            pid = pending.pop()
+            stat = read_stat(pid)
+            if stat is None:
+                continue
+            if stat.alive and (stat.session == main or has_variable(pid, marker)):
+                return True
+            pending += children_of(pid)
+        return False

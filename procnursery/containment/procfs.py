@@ -1,0 +1,99 @@
+"""What /proc tells of processes, proc(5)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_PROCESS_IS_GONE = (FileNotFoundError, ProcessLookupError)
+
+
+class Stat(NamedTuple):
+    """Some fields of /proc/PID/stat."""
+
+    pid: int
+    command: str
+    state: str
+    ppid: int
+    session: int
+    start_time: int
+    """Clock ticks after boot: with the pid, it names one process for ever."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs, or could."""
+        return self.state not in "ZXx"
+
+
+def parse_stat(text: bytes) -> Stat:
+    """Read the text of a stat file; the command may contain anything, parentheses included.
+
+    :raises ValueError: it is not such a text
+    """
+    opening, closing = text.index(b"("), text.rindex(b")")
+    fields = text[closing + 1 :].split()
+    if len(fields) < 20:
+        raise ValueError(f"not the text of a stat file: {text!r}")
+    return Stat(
+        pid=int(text[:opening]),
+        command=text[opening + 1 : closing].decode(errors="backslashreplace"),
+        state=fields[0].decode(),
+        ppid=int(fields[1]),
+        session=int(fields[3]),
+        start_time=int(fields[19]),
+    )
+
+
+def read_stat(pid: int) -> Stat | None:
+    """The stat of a process; None: there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return parse_stat(file.read())
+    except _PROCESS_IS_GONE:
+        return None
+
+
+def all_stats() -> Iterator[Stat]:
+    """Every process that this one may see."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            stat = read_stat(int(name))
+            if stat is not None:
+                yield stat
+
+
+def has_variable(pid: int, entry: bytes) -> bool:
+    """Whether a process was executed with ``entry`` (``NAME=value``) in its environment.
+
+    False also where that cannot be read, as of another user's process.
+    """
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            contents = file.readall()
+    except (*_PROCESS_IS_GONE, PermissionError):
+        return False
+    return entry in contents.split(b"\0")
+
+
+def children_of(pid: int) -> set[int]:
+    """Pids of the children of a process, zombies included.
+
+    Of this process's own children, which nobody else can reap, none is missed; of others' some
+    may be while they come and go.
+    """
+    found: set[int] = set()
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except _PROCESS_IS_GONE:
+        return found
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+                found.update(map(int, file.readall().split()))
+        except FileNotFoundError:
+            if os.path.exists(f"/proc/{pid}/task/{thread}"):  # a kernel without this file
+                return {stat.pid for stat in all_stats() if stat.ppid == pid}
+        except ProcessLookupError:
+            continue
+    return found

@@ -1,0 +1,136 @@
+"""What a process tree offers, and what both kinds of tree share."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from procnursery.containment.procfs import Stat, read_stat
+
+ROUNDS = 16
+"""Walks over a tree that forks while it is being signalled."""
+
+
+class ContainmentUnavailable(Exception):
+    """Trees cannot be held together in the way that was asked for; the message says why."""
+
+
+class Left(NamedTuple):
+    """A process that did not end.
+
+    :ivar state: letter of /proc/PID/stat
+    """
+
+    pid: int
+    state: str
+    command: str
+    reason: str
+
+
+class CpuTime(NamedTuple):
+    """CPU time of a whole tree, in seconds."""
+
+    user_s: float
+    system_s: float
+
+
+class Tree(Protocol):
+    """The processes that one managed process consists of. Nothing here blocks."""
+
+    @property
+    def directory_fd(self) -> int | None:
+        """Descriptor of the cgroup that the main process is to be born into."""
+        ...
+
+    @property
+    def events_path(self) -> str | None:
+        """File that is modified when the tree becomes empty; None: there is none."""
+        ...
+
+    def set_main(self, pid: int) -> None:
+        """The main process was cloned."""
+        ...
+
+    def main_ended(self) -> None:
+        """The main process was reaped."""
+        ...
+
+    def populated(self) -> bool:
+        """Whether any process of the tree is alive."""
+        ...
+
+    def signal(self, number: int) -> int:
+        """Send a signal to every process; to how many."""
+        ...
+
+    def kill(self) -> int:
+        """SIGKILL to every process; to how many."""
+        ...
+
+    def survivors(self) -> list[Left]:
+        """Who is alive, and as far as that can be told, why."""
+        ...
+
+    def usage(self) -> CpuTime | None:
+        """What the tree used; None: nobody counted."""
+        ...
+
+    def remove(self) -> None:
+        """Forget an empty tree, and remove what was made for it."""
+        ...
+
+    def close(self) -> None:
+        """Forget the tree; what was made for it stays."""
+        ...
+
+
+def signal_all(members: Callable[[], Iterable[Stat]], number: int) -> int:
+    """Signal every member through a pidfd, until a walk finds no new one; to how many.
+
+    A pid that a stranger took meanwhile is not signalled: the pidfd is opened first, then the
+    member is looked at again.
+    """
+    done: set[tuple[int, int]] = set()
+    for _ in range(ROUNDS):
+        new = [one for one in members() if (one.pid, one.start_time) not in done]
+        if not new:
+            break
+        for one in new:
+            if _signal_one(one, number):
+                done.add((one.pid, one.start_time))
+    return len(done)
+
+
+def _signal_one(one: Stat, number: int) -> bool:
+    try:
+        pidfd = os.pidfd_open(one.pid)
+    except OSError:  # gone, or no descriptor is left: then by number, looked at just before
+        pidfd = -1
+    try:
+        now = read_stat(one.pid)
+        if now is None or now.start_time != one.start_time or not now.alive:
+            return False
+        if pidfd >= 0:
+            signal.pidfd_send_signal(pidfd, number)
+        else:
+            os.kill(one.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False  # gone, or no longer this user's: survivors() tells of the latter
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)
+    return True
+
+
+def why_alive(one: Stat) -> str:
+    """As far as /proc tells it."""
+    match one.state:
+        case "D":
+            return "in uninterruptible sleep"
+        case "t":
+            return "stopped by a tracer"
+        case "T":
+            return "stopped"
+    return "still running"
