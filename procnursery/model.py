@@ -8,7 +8,7 @@ attribute (``from_``, ``class_``) is not part of its name on the wire.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import attrs
 
@@ -90,7 +90,8 @@ class IoNice:
 
 @attrs.frozen(kw_only=True)
 class ProcessSpec:
-    """What a managed process is to be. A field left out takes its default; an unknown field is refused."""
+    """What a managed process is to be. A field left out takes its default, an unknown one is
+    refused."""
 
     argv: Annotated[tuple[bytes, ...], Length(min=1, max=262144)]
     executable: Annotated[bytes, Length(min=1, max=4095)] | None = None
@@ -173,7 +174,8 @@ class Act:
 
 @attrs.frozen(kw_only=True)
 class Usage:
-    """Resources used by the main process and the descendants it waited for, getrusage(2), its own set-up before exec subtracted."""
+    """Resources used by the main process and the descendants it waited for, getrusage(2), its own
+    set-up before exec subtracted."""
 
     user_s: Annotated[float, Range(0, 1000000000000000.0)]
     system_s: Annotated[float, Range(0, 1000000000000000.0)]

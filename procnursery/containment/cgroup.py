@@ -24,8 +24,10 @@ from procnursery.containment.tree import (
 )
 
 LIMITATIONS = (
-    "a process with the privilege to leave its cgroup is recognised by the marker in its "
-    "environment or by its session only",
+    (
+        "a process with the privilege to leave its cgroup is recognised by the marker in its "
+        "environment or by its session only"
+    ),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from procnursery.containment.cgroup import CgroupContainment, own_cgroup
 from procnursery.containment.session import SessionContainment
@@ -14,7 +14,7 @@ class Chosen(NamedTuple):
     """What was chosen, and why."""
 
     containment: CgroupContainment | SessionContainment
-    kind: str
+    kind: Literal["cgroup", "session"]
     reason: str
 
 

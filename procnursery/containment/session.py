@@ -6,10 +6,14 @@ from procnursery.containment.family import Family
 from procnursery.containment.tree import CpuTime, Left, signal_all, why_alive
 
 LIMITATIONS = (
-    "a process that has cleared its environment, begun a session of its own and lost its parent "
-    "is not recognised as part of its tree; it ends with the daemon",
-    "the usage of the whole tree is not counted, only that of the main process and the "
-    "descendants that it waited for",
+    (
+        "a process that has cleared its environment, begun a session of its own and lost its "
+        "parent is not recognised as part of its tree; it ends with the daemon"
+    ),
+    (
+        "the usage of the whole tree is not counted, only that of the main process and the "
+        "descendants that it waited for"
+    ),
     "a process that has changed to another user may refuse to be killed by an unprivileged daemon",
 )
 

@@ -114,7 +114,7 @@ def sweep_cgroup(path: Path, deadline: float) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Sweep; 0: nothing is left, 1: something survived."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instance", required=True, help="id of the run of the daemon")
     parser.add_argument("--cgroup", metavar="DIR", help="cgroup of that run")
     parser.add_argument("--deadline", type=float, default=30.0, metavar="SECONDS")

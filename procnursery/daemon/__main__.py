@@ -11,13 +11,14 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import trio
 
 import procnursery
 from procnursery import paths
-from procnursery.containment.choose import Chosen, ContainmentUnavailable, choose
+from procnursery.containment.choose import Chosen, choose
+from procnursery.containment.tree import ContainmentUnavailable
 from procnursery.daemon.config import Config, ConfigError, load_config
 from procnursery.daemon.listeners import Listener, ListenError, listen
 from procnursery.daemon.logs import set_up_logging
@@ -182,5 +183,10 @@ def _announcer(fd: int | None, listeners: list[Listener], chosen: Chosen) -> Cal
     return announce
 
 
-if __name__ == "__main__":
+def entry() -> NoReturn:
+    """The installed command."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

@@ -110,7 +110,9 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> Config:
             with path.open("rb") as file:
                 values = tomllib.load(file)
         except OSError as error:
-            raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from None
+            raise ConfigError(
+                f"the configuration {path} cannot be read: {error.strerror}"
+            ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"the configuration {path} is not TOML: {error}") from None
     checked = {key: _check(key, value, path) for key, value in values.items()}
@@ -120,9 +122,7 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> Config:
 def _check(key: str, value: Any, path: Path | None) -> Any:
     hints = get_type_hints(Config)
     if key not in hints:
-        raise ConfigError(
-            f"{path}: unknown option {key!r}; there are {', '.join(sorted(hints))}"
-        )
+        raise ConfigError(f"{path}: unknown option {key!r}; there are {', '.join(sorted(hints))}")
     hint = hints[key]
     if get_origin(hint) is Literal:
         if value not in get_args(hint):

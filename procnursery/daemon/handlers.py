@@ -35,10 +35,26 @@ class Daemon(Protocol):
     """What the handlers tell about the daemon itself."""
 
     started: Stamp
-    state_path: bytes
-    config_path: bytes | None
-    listening: list[str]
-    connections: int
+
+    @property
+    def state_path(self) -> bytes:
+        """The state directory."""
+        ...
+
+    @property
+    def config_path(self) -> bytes | None:
+        """The configuration file that was read, if one was."""
+        ...
+
+    @property
+    def listening(self) -> list[str]:
+        """Addresses."""
+        ...
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        ...
 
 
 class Handlers:
@@ -162,6 +178,8 @@ class Handlers:
         except InvalidField as error:
             raise error.within("spec") from None
         record = process.record
+        assert record.pid is not None
+        assert record.state != "starting"
         result = m.StartResult(
             id=process.id,
             pid=record.pid,
@@ -320,9 +338,7 @@ class Handlers:
                     with trio.move_on_at(deadline):
                         await log.wait_change()
         at_end = log.eof is not None and offset + len(data) == log.end
-        return m.ReadResult(
-            offset=offset, data=data, end=log.end, eof=log.eof if at_end else None
-        )
+        return m.ReadResult(offset=offset, data=data, end=log.end, eof=log.eof if at_end else None)
 
     async def _subscribe(self, session: Session, params: m.SubscribeParams) -> Answer:
         stream = self._stream(params.id, params.stream)
@@ -385,5 +401,3 @@ def _beyond(stream: Stream, offset: int) -> RequestError:
         f"{stream.name} has {stream.log.end} bytes; {offset} is beyond them",
         end=stream.log.end,
     )
-
-

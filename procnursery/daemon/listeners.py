@@ -25,7 +25,7 @@ class ListenError(Exception):
     """An address cannot be listened on; the message says why and what to do."""
 
 
-@attrs.frozen
+@attrs.define
 class Listener:
     """A listening socket.
 
@@ -38,13 +38,15 @@ class Listener:
     lock: int
 
     def close(self) -> None:
-        """Stop listening; a Unix socket's name goes, too."""
+        """Stop listening; a Unix socket's name goes, too. A second call does nothing."""
         if self.path is not None:
             with contextlib.suppress(FileNotFoundError):
                 self.path.unlink()
+            self.path = None
         self.socket.close()
         if self.lock >= 0:
             os.close(self.lock)
+            self.lock = -1
 
 
 def listen(address: UnixAddress | TcpAddress, *, open_to_others: bool) -> list[Listener]:

@@ -19,6 +19,7 @@ class TextFormatter(logging.Formatter):
     """``2026-01-31T12:00:00Z warning message key=value``; without a time under systemd."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """One line, and a traceback where there is one."""
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         parts = [when, record.levelname.lower(), record.getMessage()]
         parts += [f"{key}={value}" for key, value in _extra(record).items()]
@@ -32,6 +33,7 @@ class JsonFormatter(logging.Formatter):
     """One object a line: time (seconds since the epoch), level, logger, message, and more."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """One line of JSON."""
         entry: dict[str, Any] = {
             "time": round(record.created, 6),
             "level": record.levelname.lower(),

@@ -95,7 +95,7 @@ async def run_daemon(setting: Setting) -> None:
     config, about = setting.config, About(setting=setting)
     become_subreaper()
     spawner = Spawner(_sweeper_argv(setting))
-    setting.chosen.containment.family.exclude = lambda: {spawner.pid} - {None}
+    setting.chosen.containment.family.exclude = spawner.pids
     reaper = Reaper(spawner.collect)
     async with trio.open_nursery() as reaping:
         await reaping.start(_reap_children, reaper)
@@ -184,9 +184,7 @@ async def _stop_after(session: Session, stop: Stop) -> None:
     stop.request()
 
 
-async def _drain(
-    stop: Stop, supervisor: Supervisor, sessions: set[Session], grace: float
-) -> None:
+async def _drain(stop: Stop, supervisor: Supervisor, sessions: set[Session], grace: float) -> None:
     """Stop every process and let their last events reach the clients."""
     for session in sessions:
         session.drain(grace)

@@ -297,7 +297,7 @@ class Session:
     async def _answer_once(self, request_id: int, work: Awaitable[Any]) -> None:
         """Answer one request exactly once, also when it is cancelled."""
         scope = self._requests[request_id] = trio.CancelScope()
-        answer = error_info("cancelled", "the request was cancelled")
+        answer: ErrorInfo | None = error_info("cancelled", "the request was cancelled")
         follow: Callable[[], Awaitable[None]] | None = None
         try:
             with scope:

@@ -71,9 +71,7 @@ class Subscription:
                     else:
                         await trio.lowlevel.checkpoint()
                 elif log.eof is not None:
-                    end = EndParams(
-                        subscription=self.number, offset=self.offset, reason=log.eof
-                    )
+                    end = EndParams(subscription=self.number, offset=self.offset, reason=log.eof)
                     out.send(connection.notify("output.end", end))
                     return
                 else:

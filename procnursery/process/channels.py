@@ -90,9 +90,7 @@ def _open_stdin(channels: Channels, spec: ProcessSpec, account: Account) -> None
             _write_all(memory, stdin.data or b"")
             _give(memory, account)
             # Opened anew: the child cannot write to it, and reads from the beginning.
-            channels.child["stdin"] = os.open(
-                f"/proc/self/fd/{memory}", os.O_RDONLY | os.O_CLOEXEC
-            )
+            channels.child["stdin"] = os.open(f"/proc/self/fd/{memory}", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             os.close(memory)
 
@@ -119,9 +117,7 @@ async def _open_output(
         except BaseException:
             os.close(read_end)
             raise
-        channels.streams[name] = SpoolStream(
-            name, read_end, file, path=str(path), limiter=limiter
-        )
+        channels.streams[name] = SpoolStream(name, read_end, file, path=str(path), limiter=limiter)
     elif output.mode == "direct" and output.path is None:
         assert directory is not None
         path = directory / name
@@ -132,9 +128,7 @@ async def _open_output(
         except BaseException:
             os.close(file)
             raise
-        channels.streams[name] = DirectStream(
-            name, file, path=str(path), start=0, limiter=limiter
-        )
+        channels.streams[name] = DirectStream(name, file, path=str(path), start=0, limiter=limiter)
 
 
 def _pipe(channels: Channels, name: str, account: Account) -> int:

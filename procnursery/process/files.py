@@ -71,7 +71,9 @@ class SpoolStream:
             log.add_gap(log.end, log.end + lost, WRITE_FAILED)
             log.end += lost
         if error is not None:
-            log.error = f"writing {log.path}: {error.strerror} ({errno.errorcode[error.errno or 0]})"
+            log.error = (
+                f"writing {log.path}: {error.strerror} ({errno.errorcode[error.errno or 0]})"
+            )
         if moved or lost:
             log.changed()
         return bool(moved or lost)

@@ -178,22 +178,22 @@ class Launch:
             if birth.failed is None:
                 raise StartFailed("the spawner died before it cloned the child", stage="clone")
             await self._fail(birth)
-        if birth.failed is None and self._has_execed(child) and birth.executed is not None:
-            seen = stamp()
-            realtime, monotonic, user, system, max_rss = birth.executed
-            for name in ("stdout", "stderr"):
-                path: bytes | None = getattr(self._plan, f"{name}_path")
-                if path is not None and name not in self._channels.streams:
-                    self._channels.streams[name] = DirectStream(
-                        name, None, path=os.fsdecode(path), start=0, limiter=self._limiter
-                    )
-            return Launched(
-                child,
-                Stamp(realtime=split(realtime), monotonic=split(monotonic)),
-                seen,
-                (user, system, max_rss),
-            )
-        await self._fail(birth)
+        if birth.failed is not None or not self._has_execed(child) or birth.executed is None:
+            await self._fail(birth)
+        seen = stamp()
+        realtime, monotonic, user, system, max_rss = birth.executed
+        for name in ("stdout", "stderr"):
+            path: bytes | None = getattr(self._plan, f"{name}_path")
+            if path is not None and name not in self._channels.streams:
+                self._channels.streams[name] = DirectStream(
+                    name, None, path=os.fsdecode(path), start=0, limiter=self._limiter
+                )
+        return Launched(
+            child,
+            Stamp(realtime=split(realtime), monotonic=split(monotonic)),
+            seen,
+            (user, system, max_rss),
+        )
 
     @staticmethod
     def _has_execed(child: Child) -> bool:
@@ -248,9 +248,13 @@ class Launch:
         with trio.CancelScope(shield=True):
             birth.poll()
             self._adopt(birth)
-            if birth.ended and birth.executed is not None and self.child is not None:
-                if self._has_execed(self.child):
-                    return await self._prove(birth)
+            if (
+                birth.ended
+                and birth.executed is not None
+                and self.child is not None
+                and self._has_execed(self.child)
+            ):
+                return await self._prove(birth)
             while self.child is None and not birth.ended:
                 await birth.wait_reported()
                 birth.poll()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import attrs
 import trio
@@ -112,9 +112,7 @@ class Record:
         """
         if os.WIFSIGNALED(status):
             name = signal_name(os.WTERMSIG(status))
-            self.outcome = Outcome(
-                kind="signalled", signal=name, core_dumped=os.WCOREDUMP(status)
-            )
+            self.outcome = Outcome(kind="signalled", signal=name, core_dumped=os.WCOREDUMP(status))
         else:
             self.outcome = Outcome(kind="exited", code=os.WEXITSTATUS(status))
         self.cause = self._cause_of(self.outcome)
@@ -131,7 +129,8 @@ class Record:
                 and act.delivered is not None
                 and act.cause in _CAUSES
             ):
-                return act.cause  # type: ignore[return-value]
+                cause: Any = act.cause  # one of _CAUSES, all of which a Cause can be
+                return cast(Cause, cause)
         return "own"
 
     def info(self, *, with_spec: bool = False) -> ProcessInfo:
@@ -160,7 +159,7 @@ class Record:
         if name in self.streams:
             return self.streams[name].log.info()
         mode = self.modes.get(name, getattr(self.spec, name).mode)
-        return StreamInfo(mode=mode, first=0, end=0)  # type: ignore[arg-type]
+        return StreamInfo(mode=mode, first=0, end=0)
 
     def summary(self) -> ProcessSummary:
         """A snapshot for lists."""
@@ -215,5 +214,3 @@ def fatal_signal_of(status: int) -> str | None:
     if os.WIFSIGNALED(status):
         return signal_name(os.WTERMSIG(status))
     return None
-
-

@@ -112,9 +112,7 @@ class RingStream:
             self._consumers.discard(consumer)
         if not self._consumers:
             return
-        self._released = max(
-            self._released, min(consumer.consumed for consumer in self._consumers)
-        )
+        self._released = max(self._released, min(consumer.consumed for consumer in self._consumers))
         up_to = min(self._released, self.log.end)
         if up_to > self.log.first:
             self._remove(up_to)

@@ -22,7 +22,7 @@ from procnursery.process import account as accounts
 from procnursery.process.channels import Channels, needs_directory, open_channels
 from procnursery.process.launch import Launch, Launched, make_plan, raise_for_resources
 from procnursery.process.output import Stream
-from procnursery.process.reaper import Reaper
+from procnursery.process.reaper import Child, Reaper
 from procnursery.process.record import Fact, Record, errno_name
 from procnursery.process.treewatch import watch_tree
 from procnursery.signals import signal_number
@@ -189,13 +189,9 @@ class ManagedProcess:
         if spec.user is None and spec.group is None and not spec.groups:
             account = accounts.resolve(spec)
         else:  # names may be looked up over a network
-            account = await trio.to_thread.run_sync(
-                accounts.resolve, spec, limiter=around.limiter
-            )
+            account = await trio.to_thread.run_sync(accounts.resolve, spec, limiter=around.limiter)
         try:
-            directory = (
-                await around.make_directory(self.id) if needs_directory(spec) else None
-            )
+            directory = await around.make_directory(self.id) if needs_directory(spec) else None
             self.channels = await open_channels(spec, account, directory, around.limiter)
             self._tree = around.new_tree(self.id)
         except OSError as error:
@@ -250,9 +246,7 @@ class ManagedProcess:
         record.pid = launched.child.pid
         record.streams = self.channels.streams
         record.modes = self.channels.modes
-        record.times = attrs.evolve(
-            record.times, exec=launched.executed, exec_seen=launched.seen
-        )
+        record.times = attrs.evolve(record.times, exec=launched.executed, exec_seen=launched.seen)
         record.state = "running"
         if not launched.child.exited:
             # Without a free descriptor the pid has to do: it is our own child's, not reaped.
@@ -288,18 +282,20 @@ class ManagedProcess:
             return math.inf
         return self._ladder.kill_at
 
+    async def _wait_exit(self, child: Child, deadline: float) -> bool:
+        """Wait for the end of the main process, or for something that is to be done before."""
+        due = self._kill_due()
+        await self._wait(
+            lambda: child.exited or self._kill_due() != due,
+            min(due, self._timeout_at, deadline),
+        )
+        return child.exited
+
     async def _until_exit(self) -> None:
         assert self._launched is not None
         child = self._launched.child
         verify_at = math.inf
-        while not child.exited:
-            due = self._kill_due()
-            deadline = min(due, self._timeout_at, verify_at)
-            await self._wait(
-                lambda due=due: child.exited or self._kill_due() != due, deadline  # type: ignore[misc]
-            )
-            if child.exited:
-                break
+        while not await self._wait_exit(child, verify_at):
             now = trio.current_time()
             if now >= self._kill_due():
                 assert self._ladder is not None
@@ -310,7 +306,8 @@ class ManagedProcess:
             elif now >= verify_at:
                 verify_at = math.inf
                 self._verdict_survivors()
-        assert child.rusage is not None and child.at is not None
+        assert child.rusage is not None
+        assert child.at is not None
         record = self.record
         self._close_pidfd()
         record.record_exit(child.status, child.rusage, self._launched.setup, child.at)
@@ -529,9 +526,7 @@ class ManagedProcess:
         self._kill_sent = True
         requested = stamp()
         killed = self._tree.kill()
-        self.record.tree = attrs.evolve(
-            self.record.tree, killed=self.record.tree.killed + killed
-        )
+        self.record.tree = attrs.evolve(self.record.tree, killed=self.record.tree.killed + killed)
         self.record.add_act(
             Act(
                 act="kill",
@@ -606,5 +601,3 @@ class ManagedProcess:
             errno=name_of_errno,
             errno_number=failed.errno,
         )
-
-

@@ -169,8 +169,10 @@ class Supervisor:
 
     async def wait_idle(self) -> None:
         """Wait until no process lives."""
-        while any(process.record.state != "closed" or process.keeps_descendants
-                  for process in self._processes.values()):
+        while any(
+            process.record.state != "closed" or process.keeps_descendants
+            for process in self._processes.values()
+        ):
             await self._idle.park()
 
     def _drop(self, process: ManagedProcess) -> None:

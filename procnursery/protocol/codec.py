@@ -33,15 +33,17 @@ def decode(cls: type[T], value: Any, *, tolerant: bool = False) -> T:
     :param tolerant: ignore unknown fields, as a client does in results
     :raises InvalidField: with the path of the first field that is wrong
     """
-    result: T = _class_decoder(cls, tolerant)(value)
+    key: Any = cls
+    result: T = _class_decoder(key, tolerant)(value)
     return result
 
 
 def encode(value: Any) -> Any:
     """Make maps and arrays from attrs values; fields that have their default are left out."""
-    if attrs.has(type(value)):
+    cls: Any = type(value)
+    if attrs.has(cls):
         result = {}
-        for name, key, default in _class_encoder(type(value)):
+        for name, key, default in _class_encoder(cls):
             field = getattr(value, name)
             if field is default or (type(field) is type(default) and field == default):
                 continue
@@ -55,7 +57,7 @@ def encode(value: Any) -> Any:
 
 
 @functools.cache
-def _class_encoder(cls: type[Any]) -> tuple[tuple[str, str, Any], ...]:
+def _class_encoder(cls: Any) -> tuple[tuple[str, str, Any], ...]:
     fields = []
     for field in attrs.fields(cls):
         default = field.default
@@ -66,7 +68,7 @@ def _class_encoder(cls: type[Any]) -> tuple[tuple[str, str, Any], ...]:
 
 
 @functools.cache
-def _class_decoder(cls: type, tolerant: bool) -> Decoder:
+def _class_decoder(cls: Any, tolerant: bool) -> Decoder:
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = {
         wire_name(field.name): (field.name, _decoder(hints[field.name], tolerant))

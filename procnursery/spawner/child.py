@@ -51,7 +51,7 @@ class Child:
             self._tell("alive", os.getpid())
             if join_cgroup and "cgroup" in self.descriptors:
                 self._join_cgroup()
-            for self.stage, step in (
+            for stage, step in (
                 ("close_range", self._close_range),
                 ("session", os.setsid),
                 ("signals", self._signals),
@@ -74,6 +74,7 @@ class Child:
                 ("gate", self._gate),
                 ("exec", self._exec),
             ):
+                self.stage = stage
                 step()
         except OSError as error:
             self._fail(error.errno, None)

@@ -137,9 +137,7 @@ class Spawner:
         self.pid: int | None = None
         self.restarts = 0
 
-    async def run(
-        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep a spawner running; ready when the first one was started.
 
         Ends it when cancelled: by SIGKILL, since at an end of its control socket it would take
@@ -201,6 +199,10 @@ class Spawner:
         self.pid = pid
         self._ready.set()
         return os.pidfd_open(pid)
+
+    def pids(self) -> set[int]:
+        """Its pid, while there is one."""
+        return set() if self.pid is None else {self.pid}
 
     @property
     def births(self) -> int:

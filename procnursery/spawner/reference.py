@@ -118,7 +118,7 @@ def _contents(memory: int) -> bytes:
     return data
 
 
-def _report_failure(named: dict[str, int], number: int, detail: str) -> None:
+def _report_failure(named: dict[str, int], number: int, detail: str | None) -> None:
     if "report" not in named:
         return  # its end closes with the request: the daemon sees that
     report = socket.socket(fileno=os.dup(named["report"]))
