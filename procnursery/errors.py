@@ -80,6 +80,7 @@ class StartFailed(RequestError):
 
     def __init__(self, message: str, *, stage: str, **data: object) -> None:
         super().__init__("start_failed", message, executed="no", stage=stage, **data)
+        self.args = (message,)
         self.stage = stage
         self.errno = data.get("errno")
 

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 
 import attrs
 
+from procnursery.errors import OutcomeError
+
 MAX_INT = 2**53 - 1
 """Largest integer that every language's number type holds exactly."""
 
@@ -156,6 +158,25 @@ class Outcome:
     errno: Annotated[str, Length(min=1, max=32)] | None = None
     errno_number: Annotated[int, Range(0, 4095)] | None = None
     reason: Annotated[str, Length(min=0, max=4096)] | None = None
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "exited":
+                return f"exited with status {self.code}"
+            case "signalled":
+                dumped = " (core dumped)" if self.core_dumped else ""
+                return f"was ended by {self.signal}{dumped}"
+            case "start_failed":
+                return f"was not executed: stage {self.stage}, {self.errno or self.reason}"
+        return f"was lost: {self.reason or 'its outcome is unknown'}"
+
+    def raise_for_status(self) -> None:
+        """Do nothing if the program exited with status 0.
+
+        :raises OutcomeError: it did not
+        """
+        if self.kind != "exited" or self.code != 0:
+            raise OutcomeError(f"the program {self}", self)
 
 
 @attrs.frozen(kw_only=True)

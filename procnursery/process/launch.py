@@ -269,7 +269,7 @@ class Launch:
                 birth.poll()
                 if birth.executed is not None:
                     return await self._prove(birth)
-            return None
+        return None
 
     async def wait_gone(self) -> None:
         """Wait until nothing is left of an abandoned child."""

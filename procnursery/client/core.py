@@ -1,0 +1,171 @@
+"""What both clients share: specs from plain values, errors from replies, credit, results."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+import procnursery
+from procnursery.errors import RequestError, StartFailed
+from procnursery.model import (
+    Gap,
+    IoNice,
+    Outcome,
+    OutputSpec,
+    ProcessInfo,
+    ProcessSpec,
+    Scheduler,
+    StdinSpec,
+)
+from procnursery.protocol.connection import PROTOCOL_VERSION
+from procnursery.protocol.messages import (
+    ClientInfo,
+    CreditParams,
+    ErrorInfo,
+    HelloParams,
+    PeerLimits,
+)
+
+Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+WINDOW = 1_048_576
+"""Bytes of output that may be under way to a reader."""
+STDIN_CHUNK = 262_144
+INLINE_STDIN = 1_048_576
+"""Input up to this size travels in the start request."""
+MAX_FRAME = 1_048_576
+
+
+def hello_params() -> HelloParams:
+    """The first request of this client."""
+    return HelloParams(
+        protocol=PROTOCOL_VERSION,
+        client=ClientInfo(name="procnursery-python", version=procnursery.__version__),
+        limits=PeerLimits(max_frame=MAX_FRAME),
+    )
+
+
+@attrs.frozen
+class Result:
+    """What became of a program that was run to its end.
+
+    :ivar process: all that the daemon knows of it
+    :ivar stdout: bytes; without those lost to ``gaps``
+    """
+
+    process: ProcessInfo
+    stdout: bytes
+    stderr: bytes
+    gaps: dict[str, list[Gap]]
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended; ``outcome.raise_for_status()`` raises unless it exited with 0."""
+        assert self.process.outcome is not None
+        return self.process.outcome
+
+
+def request_error(error: ErrorInfo) -> RequestError:
+    """The exception for an error reply."""
+    data = {
+        field.name: value
+        for field in attrs.fields(type(error.data))
+        if field.name != "executed" and (value := getattr(error.data, field.name)) is not None
+    }
+    if error.code == "start_failed":
+        return StartFailed(error.message, stage=data.pop("stage", "unknown"), **data)
+    return RequestError(error.code, error.message, executed=error.data.executed, **data)
+
+
+def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> ProcessSpec:
+    """A spec from values as ``subprocess`` takes them.
+
+    :param argv: the program and its arguments
+    :param local: the program runs beside the caller: it gets the caller's environment and
+        directory unless ``env_base`` and ``cwd`` say otherwise
+    :param options: fields of :class:`procnursery.model.ProcessSpec`, where ``env`` may be a
+        mapping, paths and names may be str, ``stdin`` may be a mode, bytes or a path, and
+        ``stdout`` and ``stderr`` may be a mode or a path
+    :raises TypeError: a field is unknown or has an impossible type
+    """
+    words = [argv] if isinstance(argv, str | bytes | os.PathLike) else argv
+    if local:
+        options.setdefault("env_base", "inherit")
+        if options.get("cwd") is None:
+            options["cwd"] = os.getcwdb()
+    options = {key: value for key, value in options.items() if value is not None}
+    for name in ("cwd", "executable"):
+        if name in options:
+            options[name] = os.fsencode(options[name])
+    if "env" in options:
+        options["env"] = _pairs(options["env"])
+    if "stdin" in options:
+        options["stdin"] = _stdin(options["stdin"])
+    for name in ("stdout", "stderr"):
+        if name in options:
+            options[name] = _output(options[name])
+    for name in ("affinity", "groups"):
+        if name in options:
+            options[name] = tuple(options[name])
+    for name, kind in (("scheduler", Scheduler), ("ionice", IoNice)):
+        if name in options and not isinstance(options[name], kind):
+            raise TypeError(f"{name} must be a {kind.__name__}")
+    return ProcessSpec(argv=tuple(os.fsencode(word) for word in words), **options)
+
+
+def _pairs(env: Mapping[Text, Text] | Iterable[tuple[Text, Text]]) -> tuple[Any, ...]:
+    items = env.items() if isinstance(env, Mapping) else env
+    return tuple((os.fsencode(name), os.fsencode(value)) for name, value in items)
+
+
+def _stdin(value: Any) -> StdinSpec:
+    if isinstance(value, StdinSpec):
+        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return StdinSpec(mode="bytes", data=bytes(value))
+    if isinstance(value, os.PathLike):
+        return StdinSpec(mode="file", path=os.fsencode(value))
+    if value in ("pipe", "null"):
+        return StdinSpec(mode=value)
+    raise TypeError(f"stdin must be 'pipe', 'null', bytes, a path or a StdinSpec, not {value!r}")
+
+
+def _output(value: Any) -> OutputSpec:
+    if isinstance(value, OutputSpec):
+        return value
+    if isinstance(value, os.PathLike):
+        return OutputSpec(mode="direct", path=os.fsencode(value))
+    if value in ("pipe", "spool", "direct", "null", "stdout"):
+        return OutputSpec(mode=value)
+    raise TypeError(f"an output is a mode, a path or an OutputSpec, not {value!r}")
+
+
+class Credit:
+    """How far the daemon may send on one subscription.
+
+    :ivar number: of the subscription
+    :ivar consumed: up to where the reader has taken the output
+    """
+
+    def __init__(self, number: int, offset: int) -> None:
+        self.number = number
+        self.consumed = offset
+        self._told = offset
+
+    def consume(self, offset: int) -> CreditParams | None:
+        """The reader has taken everything below ``offset``; the notification to send, if any."""
+        self.consumed = max(self.consumed, offset)
+        if self.consumed - self._told < WINDOW // 4:
+            return None
+        self._told = self.consumed
+        return CreditParams(
+            subscription=self.number, credit=self.consumed + WINDOW, consumed=self.consumed
+        )
+
+
+def daemon_argv(descriptor: int) -> list[str]:
+    """Command line of an embedded daemon that serves the socket ``descriptor``."""
+    return [sys.executable, "-P", "-m", "procnursery.daemon", "--embedded-fd", str(descriptor)]
