@@ -228,7 +228,7 @@ class Connection:
 
         def started(result: m.StartResult | None, error: m.ErrorInfo | None) -> None:
             if result is not None:
-                self._processes[result.id] = events
+                self.expect(result.id, events)
             replies.append((result, error))
 
         self.call("process.start", m.StartParams(spec=spec, token=token), started)
@@ -281,6 +281,10 @@ class Connection:
         self.pump_until(lambda: handler.number is not None or bool(failed))
         if failed:
             raise request_error(failed[0])
+
+    def expect(self, process_id: str, events: ProcessEvents) -> None:
+        """Collect the events of a process that this connection started."""
+        self._processes[process_id] = events
 
     def attach(self, number: int, handler: Handler) -> None:
         """Deliver subscription ``number`` to ``handler``."""

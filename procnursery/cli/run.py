@@ -1,0 +1,130 @@
+"""``procnursery run``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from procnursery.cli.foreground import Foreground, GivenUp
+from procnursery.cli.options import output_mode_option, spec_fields, spec_options
+from procnursery.cli.plain import ReportFile
+from procnursery.cli.report import report_of, report_of_failed_start, report_of_lost
+from procnursery.cli.status import (
+    FAILURE,
+    complain,
+    explain,
+    status_of,
+    status_of_failed_start,
+    tell_of_losses,
+)
+from procnursery.cli.target import Target
+from procnursery.client.blocking import Connection
+from procnursery.client.core import make_spec, request_error
+from procnursery.errors import ConnectionLost
+from procnursery.model import ProcessSpec
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("-n", "no_stdin", is_flag=True, help="Give the program no input (/dev/null).")
+@spec_options
+@output_mode_option("pipe", ("pipe", "spool", "direct", "null"))
+@click.option(
+    "--report",
+    metavar="FILE",
+    help="Write everything that is known of the run to FILE, as one JSON object.",
+)
+@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def run(
+    target: Target, /, argv: tuple[str, ...], no_stdin: bool, report: str | None, **options: Any
+) -> int:
+    """Run a program in the foreground, as ssh does.
+
+    stdin, stdout and stderr are passed on byte for byte. Ctrl-C sends SIGINT to the program's
+    process group, a second one stops it (stop signal, grace, SIGKILL), a third one gives up. When
+    this command dies, the program and all its descendants are killed.
+
+    \b
+    procnursery run -- sh -c 'echo out; echo err >&2; exit 7'
+    procnursery run --timeout 10 --report run.json -- ./experiment --size 100
+    tar c dir | procnursery -H tcp://host:7777 run --cwd /tmp -- tar x
+    """
+    report_file = _open_report(report)
+    try:
+        return _run(target, argv, no_stdin, report_file, options)
+    finally:
+        if report_file is not None:
+            report_file.discard()
+
+
+def _open_report(path: str | None) -> ReportFile | None:
+    if path is None:
+        return None
+    try:
+        return ReportFile(path)
+    except OSError as error:
+        raise click.ClickException(
+            f"the report {path} cannot be written: {error.strerror}; nothing was started"
+        ) from error
+
+
+def _run(
+    target: Target,
+    argv: tuple[str, ...],
+    no_stdin: bool,
+    report: ReportFile | None,
+    options: dict[str, Any],
+) -> int:
+    with_stdin = not no_stdin and _is_open(0)
+    connection = target.connect()
+    try:
+        spec = make_spec(
+            argv,
+            local=connection.local,
+            stdin="pipe" if with_stdin else "null",
+            **{key: value for key, value in spec_fields(**options).items() if value is not None},
+        )
+        status, content = _run_on(connection, spec, with_stdin)
+    except GivenUp:
+        connection.abandon()
+        complain("gave up; the daemon stops the program since its client is gone")
+        return FAILURE
+    finally:
+        connection.close()
+    if report is not None:
+        report.write(content)
+    return status
+
+
+def _run_on(
+    connection: Connection, spec: ProcessSpec, with_stdin: bool
+) -> tuple[int, dict[str, Any]]:
+    """(exit status, report)"""
+    host = connection.hello.host
+    program = Foreground(connection, spec, stdin=with_stdin)
+    try:
+        program.run()
+    except ConnectionLost as error:
+        complain(f"{error}; the outcome of the program is unknown")
+        return FAILURE, report_of_lost(spec, str(error), host, program.id, program.pid)
+    info = program.info
+    if info is None:
+        assert program.failed is not None
+        failure = request_error(program.failed)
+        complain(failure.message)
+        return status_of_failed_start(failure), report_of_failed_start(spec, failure, host)
+    line = explain(info)
+    if line is not None:
+        complain(line)
+    tell_of_losses(info)
+    return status_of(info), report_of(info, host)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
