@@ -26,7 +26,7 @@ from procnursery.errors import ConnectionLost
 from procnursery.model import ProcessSpec
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option("-n", "no_stdin", is_flag=True, help="Give the program no input (/dev/null).")
 @spec_options
 @output_mode_option("pipe", ("pipe", "spool", "direct", "null"))

@@ -12,7 +12,7 @@ from procnursery.cli.target import Target
 from procnursery.errors import StartFailed
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False})
 @spec_options
 @output_mode_option("spool", ("spool", "direct", "null"))
 @click.option(

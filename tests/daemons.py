@@ -1,0 +1,163 @@
+"""Real daemons for tests: started on a fresh socket, always ended and reaped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from procnursery.containment.cgroup import CgroupContainment, own_cgroup
+from procnursery.containment.tree import ContainmentUnavailable
+
+DEADLINE = 30.0
+NOBODY = 65534
+
+
+def eventually(condition: Callable[[], bool], what: str, timeout: float = DEADLINE) -> None:
+    """Wait for a condition of another process, which nothing announces."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(0.01)
+
+
+def why_no_cgroup() -> str | None:
+    """Why the cgroup containment cannot be tested here; None: it can."""
+    try:
+        CgroupContainment(own_cgroup(), f"probe-{os.getpid()}").close()
+    except ContainmentUnavailable as error:
+        return str(error)
+    return None
+
+
+def why_no_other_user() -> str | None:
+    """Why nothing can be run as another user here; None: it can."""
+    if os.geteuid() != 0:
+        return "needs root"
+    probe = subprocess.run(
+        [sys.executable, "-P", "-c", "import procnursery.daemon.main"],
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        capture_output=True,
+        cwd="/",
+        check=False,
+    )
+    return None if probe.returncode == 0 else "another user may not read this Python or package"
+
+
+class Daemon:
+    """A running daemon.
+
+    :ivar addresses: where it listens
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        listen: list[str] | None = None,
+        config: str = "",
+        insecure: bool = False,
+        user: int | None = None,
+    ) -> None:
+        self.directory = directory
+        directory.mkdir(exist_ok=True)
+        if user is not None:
+            os.chown(directory, user, user)
+        (directory / "daemon.toml").write_text(config)
+        reading, writing = os.pipe()
+        self.log = (directory / "log").open("ab")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "procnursery.daemon"),
+                *("--listen", *(listen or [f"unix://{directory}/s"])),
+                *("--state-dir", str(directory / "state")),
+                *("--config", str(directory / "daemon.toml")),
+                *("--ready-fd", str(writing)),
+                *(["--insecure"] if insecure else []),
+            ],
+            pass_fds=[writing],
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            start_new_session=True,
+            cwd="/",
+        )
+        os.close(writing)
+        with os.fdopen(reading, "rb") as ready:
+            readable, _, _ = select.select([ready], [], [], DEADLINE)
+            line = ready.readline() if readable else b""
+        if not line:
+            self.kill()
+            raise AssertionError(f"the daemon did not start: {self.read_log()}")
+        self.addresses: list[str] = json.loads(line)["listen"]
+
+    @property
+    def address(self) -> str:
+        """The first address."""
+        return self.addresses[0]
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+        return self.process.pid
+
+    def read_log(self) -> str:
+        """What it has logged."""
+        return (self.directory / "log").read_text()
+
+    def stop(self) -> int:
+        """SIGTERM; its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE)
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait(DEADLINE)
+        self.log.close()
+
+
+@contextlib.contextmanager
+def running_daemon(
+    directory: Path,
+    *,
+    listen: list[str] | None = None,
+    config: str = "",
+    insecure: bool = False,
+    user: int | None = None,
+) -> Iterator[Daemon]:
+    """A daemon that must end well, unless the test has killed it."""
+    daemon = Daemon(directory, listen=listen, config=config, insecure=insecure, user=user)
+    try:
+        yield daemon
+        if daemon.process.poll() is None:
+            assert daemon.stop() == 0, daemon.read_log()
+        log = daemon.read_log()
+        assert "Traceback" not in log, log
+    finally:
+        daemon.kill()
+
+
+def processes_with(text: str) -> list[int]:
+    """Pids of living processes whose command line contains ``text``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if text.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
