@@ -41,16 +41,20 @@ def why_no_other_user() -> str | None:
     """Why nothing can be run as another user here; None: it can."""
     if os.geteuid() != 0:
         return "needs root"
-    probe = subprocess.run(
-        [sys.executable, "-P", "-c", "import procnursery.daemon.main"],
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=[],
-        capture_output=True,
-        cwd="/",
-        check=False,
-    )
-    return None if probe.returncode == 0 else "another user may not read this Python or package"
+    unreadable = "another user may not read this Python or package"
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-P", "-c", "import procnursery.daemon.main"],
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            capture_output=True,
+            cwd="/",
+            check=False,
+        )
+    except PermissionError:
+        return unreadable
+    return None if probe.returncode == 0 else unreadable
 
 
 class Daemon:

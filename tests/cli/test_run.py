@@ -63,9 +63,7 @@ def test_streams_and_status(host: str, tmp_path: Path) -> None:
 
 def test_ended_by_a_signal(host: str, tmp_path: Path) -> None:
     report = tmp_path / "r.json"
-    done = procnursery(
-        "run", "--report", str(report), "--", "sh", "-c", "kill -SEGV $$", host=host
-    )
+    done = procnursery("run", "--report", str(report), "--", "sh", "-c", "kill -SEGV $$", host=host)
     assert done.returncode == 139
     assert done.stdout == b""
     assert b"SIGSEGV" in done.stderr
