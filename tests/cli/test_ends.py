@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +75,7 @@ def run_tree(host: str, mark: str, tmp_path: Path) -> subprocess.Popen[bytes]:
     program = tmp_path / "tree.py"
     program.write_text(TREE)
     program.chmod(0o644)
-    command = spawn("run", "--", "python3", str(program), mark, host=host)
+    command = spawn("run", "--cwd", "/", "--", sys.executable, str(program), mark, host=host)
     assert command.stdout is not None
     assert command.stdout.readline() == b"ready\n"
     # the command itself has the mark in its arguments, too
