@@ -8,6 +8,7 @@ from pathlib import Path
 
 
 def main(directory: str) -> int:
+    """Print the line; the exit status."""
     counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     seconds = 0.0
     for path in sorted(Path(directory).glob("*.xml")):

@@ -145,6 +145,12 @@ class ProcessSpec:
     descendants_grace: Annotated[float, Range(0, 1000000000.0)] = 1
     on_disconnect: Literal["kill", "keep"] = "kill"
 
+    @property
+    def own_streams(self) -> tuple[Literal["stdout", "stderr"], ...]:
+        """The output streams that have bytes of their own."""
+        names: tuple[Literal["stdout", "stderr"], ...] = ("stdout", "stderr")
+        return tuple(one for one in names if getattr(self, one).mode not in ("null", "stdout"))
+
 
 @attrs.frozen(kw_only=True)
 class Outcome:

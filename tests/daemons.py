@@ -126,6 +126,11 @@ class Daemon:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(DEADLINE)
 
+    def sigkill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
     def kill(self) -> None:
         """End it, whatever it does."""
         with contextlib.suppress(ProcessLookupError):

@@ -12,12 +12,13 @@ import stat
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 from procnursery.cli.status import complain
 from procnursery.client.blocking import Connection
 from procnursery.client.core import STDIN_CHUNK
-from procnursery.client.process import AHEAD, ProcessEvents, StdinWriter
+from procnursery.client.exchange import ProcessEvents
+from procnursery.client.feed import StdinFeed
 from procnursery.client.streams import Handler
 from procnursery.errors import ConnectionLost
 from procnursery.model import ProcessInfo, ProcessSpec
@@ -28,6 +29,7 @@ ATOMIC_WRITE = select.PIPE_BUF
 """A pipe that poll(2) calls writable takes this much without blocking."""
 LAST_WRITES = 0.5
 READER_GONE_GRACE = 0.2
+_DESCRIPTORS = {"stdout": 1, "stderr": 2}
 
 
 class Sink(Handler):
@@ -57,7 +59,7 @@ class Sink(Handler):
     @property
     def done(self) -> bool:
         """Whether the whole stream was written, or will never be."""
-        return self.gone or (self.ended and not self._chunks)
+        return self.gone or ((self.ended or self.refused is not None) and not self._chunks)
 
     def write_some(self) -> None:
         """Write once; to be called when the descriptor is writable."""
@@ -107,14 +109,14 @@ class Foreground:
     """
 
     def __init__(self, connection: Connection, spec: ProcessSpec, *, stdin: bool) -> None:
-        self._connection = connection
+        self._exchange = connection.exchange
         self._spec = spec
         self.id: str | None = None
         self.pid: int | None = None
         self.failed: m.ErrorInfo | None = None
         self._events = ProcessEvents()
         self._want_stdin = stdin
-        self._stdin: StdinWriter | None = None
+        self._stdin: StdinFeed | None = None
         self._sinks: dict[str, Sink] = {}
         self._interrupts = 0
         self._handled = 0
@@ -132,8 +134,8 @@ class Foreground:
         :raises GivenUp: after the third Ctrl-C
         """
         with self._interruptible() as wakeups:
-            self._start_request = self._connection.call(
-                "process.start", m.StartParams(spec=self._spec), self._started
+            self._start_request, self._events = self._exchange.start(
+                m.StartParams(spec=self._spec), self._started
             )
             try:
                 while not self._finished():
@@ -167,17 +169,11 @@ class Foreground:
             self.failed = error
             return
         self.id, self.pid = result.id, result.pid
-        self._connection.expect(result.id, self._events)
         if self._want_stdin:
-            self._stdin = StdinWriter(self._connection, result.id)
-        stream: Literal["stdout", "stderr"]
-        for stream, fd in (("stdout", 1), ("stderr", 2)):
-            if getattr(self._spec, stream).mode not in ("null", "stdout"):
-                sink = self._sinks[stream] = Sink(fd)
-                sink.begin(self._connection, result.id, stream, 0, self._refused)
-
-    def _refused(self, error: m.ErrorInfo) -> None:
-        raise ConnectionLost(f"output is refused: {error.message}")
+            self._stdin = StdinFeed(self._exchange, result.id)
+        for stream in self._spec.own_streams:
+            sink = self._sinks[stream] = Sink(_DESCRIPTORS[stream])
+            sink.begin(self._exchange, result.id, stream, 0)
 
     def _finished(self) -> bool:
         if self.failed is not None:
@@ -186,11 +182,11 @@ class Foreground:
 
     def _step(self, wakeups: socket.socket) -> None:
         """Wait for anything, and handle it."""
-        link = self._connection.link
+        link = self._exchange.link
         poll = select.poll()
         poll.register(link, select.POLLIN | (select.POLLOUT if link.wants_to_write else 0))
         poll.register(wakeups, select.POLLIN)
-        reading = self._stdin is not None and self._stdin.waiting <= AHEAD - STDIN_CHUNK
+        reading = self._stdin is not None and self._stdin.has_room
         if reading:
             poll.register(0, select.POLLIN)
         writing = {sink.fd: sink for sink in self._sinks.values() if sink.waiting}
@@ -213,12 +209,11 @@ class Foreground:
         if what & select.POLLOUT:
             link.flush()
         if what & ~select.POLLOUT:
-            self._connection.dispatch()
+            self._exchange.dispatch()
 
     def _read_stdin(self) -> None:
         stdin = self._stdin
         assert stdin is not None
-        assert self.id is not None
         if stdin.failed is not None:  # nobody reads it any more
             self._stdin = None
             return
@@ -233,9 +228,7 @@ class Foreground:
             stdin.send(data)
             return
         self._stdin = None
-        self._connection.call(
-            "stdin.close", m.StdinCloseParams(id=self.id), lambda _result, _error: None
-        )
+        stdin.close()
 
     def _reader_gone(self, sink: Sink) -> None:
         """Nobody reads our output: the program ends as SIGPIPE ends one that writes itself."""
@@ -245,17 +238,17 @@ class Foreground:
     def _stop(self, *, signal_name: str | None = None, grace: float | None = None) -> None:
         if self.id is not None:
             params = m.StopParams(id=self.id, signal=signal_name, grace=grace)
-            self._connection.call("process.stop", params, lambda _result, _error: None)
+            self._exchange.call("process.stop", params, lambda _result, _error: None)
 
     def _interrupt(self) -> None:
         """The ladder of Ctrl-C."""
         if self._handled >= 3:
             raise GivenUp
         if self.id is None:
-            self._connection.notify("cancel", m.CancelParams(id=self._start_request))
+            self._exchange.notify("cancel", m.CancelParams(id=self._start_request))
         elif self._handled == 1:
             params = m.SignalParams(id=self.id, signal="SIGINT", target="group")
-            self._connection.call("process.signal", params, lambda _result, _error: None)
+            self._exchange.call("process.signal", params, lambda _result, _error: None)
         else:
             complain(
                 f"stopping {self.id}: {self._spec.stop_signal}, and SIGKILL after "

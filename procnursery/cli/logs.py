@@ -11,6 +11,8 @@ from procnursery.cli.foreground import Sink
 from procnursery.cli.status import complain
 from procnursery.cli.target import Target
 from procnursery.client.blocking import Connection
+from procnursery.client.core import request_error
+from procnursery.client.exchange import Exchange
 from procnursery.errors import RequestError
 from procnursery.protocol import messages as m
 
@@ -75,8 +77,10 @@ def logs(
         sink.position = begin
         if not follow and begin == end:
             return 0
-        connection.subscribe(id, stream, begin, sink)
-        _copy(connection, sink)
+        sink.begin(connection.exchange, id, stream, begin)
+        _copy(connection.exchange, sink)
+        if sink.refused is not None:
+            raise request_error(sink.refused)
     return 141 if sink.gone else 0
 
 
@@ -95,8 +99,8 @@ def _bounds(
     return 0, result.end
 
 
-def _copy(connection: Connection, sink: _LogSink) -> None:
-    link = connection.link
+def _copy(exchange: Exchange, sink: _LogSink) -> None:
+    link = exchange.link
     while not sink.done:
         poll = select.poll()
         poll.register(link, select.POLLIN | (select.POLLOUT if link.wants_to_write else 0))
@@ -109,4 +113,4 @@ def _copy(connection: Connection, sink: _LogSink) -> None:
         if what & select.POLLOUT:
             link.flush()
         if what & ~select.POLLOUT:
-            connection.dispatch()
+            exchange.dispatch()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -48,6 +48,13 @@ def hello_params() -> HelloParams:
     )
 
 
+class Collected(Protocol):
+    """All bytes of a stream."""
+
+    data: bytearray
+    gaps: list[Gap]
+
+
 @attrs.frozen
 class Result:
     """What became of a program that was run to its end.
@@ -60,6 +67,17 @@ class Result:
     stdout: bytes
     stderr: bytes
     gaps: dict[str, list[Gap]]
+
+    @classmethod
+    def collected(cls, info: ProcessInfo, collectors: Mapping[Any, Collected]) -> Result:
+        """From what collectors of the streams have."""
+        data = {name: bytes(one.data) for name, one in collectors.items()}
+        return cls(
+            process=info,
+            stdout=data.get("stdout", b""),
+            stderr=data.get("stderr", b""),
+            gaps={name: one.gaps for name, one in collectors.items()},
+        )
 
     @property
     def outcome(self) -> Outcome:
@@ -114,6 +132,14 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
         if name in options and not isinstance(options[name], kind):
             raise TypeError(f"{name} must be a {kind.__name__}")
     return ProcessSpec(argv=tuple(os.fsencode(word) for word in words), **options)
+
+
+def run_options(options: dict[str, Any], input: bytes | None) -> dict[str, Any]:
+    """Options for the start of a program whose output is collected."""
+    result: dict[str, Any] = {"stdout": "pipe", "stderr": "pipe"} | options
+    if input is not None:
+        result["stdin"] = input if len(input) <= INLINE_STDIN else "pipe"
+    return result
 
 
 def _pairs(env: Mapping[Text, Text] | Iterable[tuple[Text, Text]]) -> tuple[Any, ...]:

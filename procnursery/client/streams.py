@@ -1,59 +1,53 @@
-"""Output of a process as the blocking client reads it."""
+"""Output of a process on its way from the daemon to whoever reads it."""
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from procnursery.client.core import WINDOW, Credit, request_error
+from procnursery.client.core import WINDOW, Credit
+from procnursery.client.exchange import Exchange
 from procnursery.model import Gap
 from procnursery.protocol import messages as m
 
-if TYPE_CHECKING:
-    from procnursery.client.blocking import Connection
+StreamName = Literal["stdout", "stderr"]
+OnError = Callable[[m.ErrorInfo], None]
 
 
 class Handler:
-    """Takes what a subscription delivers; subclasses say what becomes of it.
+    """Takes what a subscription delivers; subclasses say what becomes of the bytes.
 
     :ivar number: of the subscription, once the daemon has answered
     :ivar gaps: what was lost
     :ivar end: the end of the stream, once it is there
+    :ivar refused: why there is no subscription
     """
 
     def __init__(self) -> None:
         self.number: int | None = None
         self.gaps: list[Gap] = []
         self.end: m.EndParams | None = None
+        self.refused: m.ErrorInfo | None = None
         self._credit: Credit | None = None
-        self._connection: Connection | None = None
+        self._exchange: Exchange | None = None
 
-    def begin(
-        self,
-        connection: Connection,
-        process_id: str,
-        stream: Literal["stdout", "stderr"],
-        offset: int,
-        on_error: Callable[[m.ErrorInfo], None],
-    ) -> None:
-        """Ask for the stream."""
-        self._connection = connection
+    def begin(self, exchange: Exchange, process_id: str, stream: StreamName, offset: int) -> None:
+        """Ask for the stream; then either ``number`` or ``refused`` is set."""
+        self._exchange = exchange
 
         def subscribed(result: m.SubscribeResult | None, error: m.ErrorInfo | None) -> None:
             if result is None:
-                assert error is not None
-                on_error(error)
+                self.refused = error
                 return
             self.number = result.subscription
             self._credit = Credit(result.subscription, offset)
-            connection.attach(result.subscription, self)
+            exchange.attach(result.subscription, self)
 
         params = m.SubscribeParams(
             id=process_id, stream=stream, offset=offset, credit=offset + WINDOW
         )
-        connection.call("output.subscribe", params, subscribed)
+        exchange.call("output.subscribe", params, subscribed)
 
     @property
     def ended(self) -> bool:
@@ -62,17 +56,17 @@ class Handler:
 
     def consumed(self, offset: int) -> None:
         """Everything below ``offset`` was taken: the daemon may send more."""
-        if self.end is None and self._credit is not None and self._connection is not None:
+        if self.end is None and self._credit is not None and self._exchange is not None:
             params = self._credit.consume(offset)
             if params is not None:
-                self._connection.notify("output.credit", params)
+                self._exchange.notify("output.credit", params)
 
     def unsubscribe(self) -> None:
         """Want no more of it."""
-        if self.number is not None and self.end is None and self._connection is not None:
-            self._connection.detach(self.number)
+        if self.number is not None and self.end is None and self._exchange is not None:
+            self._exchange.detach(self.number)
             params = m.UnsubscribeParams(subscription=self.number)
-            self._connection.call("output.unsubscribe", params, lambda _result, _error: None)
+            self._exchange.call("output.unsubscribe", params, lambda _result, _error: None)
             self.number = None
 
     def on_data(self, offset: int, data: bytes) -> None:
@@ -92,15 +86,9 @@ class Handler:
 class Collector(Handler):
     """Keeps everything in memory."""
 
-    def __init__(
-        self, connection: Connection, process_id: str, stream: Literal["stdout", "stderr"]
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.data = bytearray()
-        self.begin(connection, process_id, stream, 0, self._refused)
-
-    def _refused(self, error: m.ErrorInfo) -> None:
-        raise request_error(error)
 
     def on_data(self, offset: int, data: bytes) -> None:
         """Keep it."""
@@ -108,78 +96,42 @@ class Collector(Handler):
         self.consumed(offset + len(data))
 
 
-class _Queue(Handler):
-    """Keeps what has arrived until it is read."""
+class Queue(Handler):
+    """Keeps what has arrived until it is read.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.chunks: deque[memoryview] = deque()
-        self.position = 0
-
-    def on_data(self, offset: int, data: bytes) -> None:
-        self.chunks.append(memoryview(data))
-
-    def on_gap(self, gap: m.GapParams) -> None:
-        super().on_gap(gap)
-        self.position = gap.to
-
-
-class OutputReader(io.RawIOBase):
-    """An output stream as a file; wrapped in a BufferedReader by :class:`Process`.
-
-    :ivar gaps: bytes that were lost on the way; what is read continues behind them
+    :ivar position: offset of the next byte to be read
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        process_id: str,
-        stream: Literal["stdout", "stderr"],
-        offset: int = 0,
-    ) -> None:
+    def __init__(self, offset: int) -> None:
         super().__init__()
-        self._connection = connection
-        self._id = process_id
-        self._stream = stream
-        self._queue = _Queue()
-        self._queue.position = offset
-        self._subscribed = False
+        self._chunks: deque[memoryview] = deque()
+        self.position = offset
 
     @property
-    def gaps(self) -> list[Gap]:
-        """What was lost."""
-        return self._queue.gaps
+    def ready(self) -> bool:
+        """Whether there is something to read, or nothing will come."""
+        return bool(self._chunks) or self.ended or self.refused is not None
 
-    def readable(self) -> bool:
-        """Yes."""
-        return True
+    def on_data(self, offset: int, data: bytes) -> None:
+        """Keep it."""
+        self._chunks.append(memoryview(data))
 
-    def readinto(self, buffer: Any) -> int:
-        """Wait for bytes, and put them into ``buffer``; 0 at the end.
+    def on_gap(self, gap: m.GapParams) -> None:
+        """The bytes behind it are read next."""
+        super().on_gap(gap)
+        if not self._chunks:
+            self.position = gap.to
 
-        :raises RequestError: the stream does not exist
-        :raises ConnectionLost: the daemon is gone
-        """
-        queue = self._queue
-        if not self._subscribed:
-            self._connection.subscribe(self._id, self._stream, queue.position, queue)
-            self._subscribed = True
-        self._connection.pump_until(lambda: bool(queue.chunks) or queue.ended)
-        if not queue.chunks:
-            return 0
-        chunk = queue.chunks[0]
-        count = min(len(chunk), len(buffer))
-        buffer[:count] = chunk[:count]
-        if count == len(chunk):
-            queue.chunks.popleft()
+    def take(self, limit: int) -> bytes:
+        """Up to ``limit`` bytes; none if nothing is there."""
+        if not self._chunks:
+            return b""
+        chunk = self._chunks[0]
+        data = bytes(chunk[:limit])
+        if len(data) == len(chunk):
+            self._chunks.popleft()
         else:
-            queue.chunks[0] = chunk[count:]
-        queue.position += count
-        queue.consumed(queue.position)
-        return count
-
-    def close(self) -> None:
-        """Want no more of it."""
-        if not self.closed:
-            self._queue.unsubscribe()
-        super().close()
+            self._chunks[0] = chunk[len(data) :]
+        self.position += len(data)
+        self.consumed(self.position)
+        return data

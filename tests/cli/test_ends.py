@@ -103,7 +103,7 @@ def test_killed_client_of_an_embedded_daemon(mark: str, short_path: Path) -> Non
 
 def test_killed_daemon(contained_daemon: Daemon, mark: str, short_path: Path) -> None:
     with run_tree(contained_daemon.address, mark, short_path) as command:
-        contained_daemon.process.kill()
+        contained_daemon.sigkill()
         killed = time.monotonic()
         assert command.wait(30) == 255
         assert time.monotonic() - killed < LIMIT
@@ -147,6 +147,6 @@ def test_unprivileged_session_mode(mark: str, short_path: Path) -> None:
             command.wait()
             none_left(mark)
         with run_tree(daemon.address, mark, short_path) as command:
-            daemon.process.kill()
+            daemon.sigkill()
             assert command.wait(30) == 255
             none_left(mark)

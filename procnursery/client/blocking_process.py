@@ -3,34 +3,67 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from procnursery.client.core import STDIN_CHUNK, request_error
-from procnursery.client.streams import OutputReader
-from procnursery.model import Outcome, ProcessInfo, ProcessSpec
+from procnursery.client.exchange import ProcessEvents
+from procnursery.client.feed import StdinFeed
+from procnursery.client.streams import Queue, StreamName
+from procnursery.model import Gap, Outcome, ProcessInfo, ProcessSpec
 from procnursery.protocol import messages as m
 from procnursery.signals import signal_name
 
 if TYPE_CHECKING:
     from procnursery.client.blocking import Connection
 
-AHEAD = 2 * STDIN_CHUNK
-"""Bytes of input that may be unanswered; the daemon's window is larger."""
 
+class OutputReader(io.RawIOBase):
+    """An output stream as a file; wrapped in a BufferedReader by :class:`Process`.
 
-class ProcessEvents:
-    """The events of a process that this connection started."""
+    :ivar gaps: bytes that were lost on the way; what is read continues behind them
+    """
 
-    def __init__(self) -> None:
-        self.exited: m.ExitedParams | None = None
-        self.closed: m.ClosedParams | None = None
+    def __init__(
+        self, connection: Connection, process_id: str, stream: StreamName, offset: int = 0
+    ) -> None:
+        super().__init__()
+        self._connection = connection
+        self._id = process_id
+        self._stream = stream
+        self._queue = Queue(offset)
+        self._subscribed = False
 
-    def take(self, params: m.ExitedParams | m.EofParams | m.ClosedParams) -> None:
-        """An event arrived."""
-        if isinstance(params, m.ExitedParams):
-            self.exited = params
-        elif isinstance(params, m.ClosedParams):
-            self.closed = params
+    @property
+    def gaps(self) -> list[Gap]:
+        """What was lost."""
+        return self._queue.gaps
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Wait for bytes, and put them into ``buffer``; 0 at the end.
+
+        :raises RequestError: the stream does not exist
+        :raises ConnectionLost: the daemon is gone
+        """
+        queue = self._queue
+        if not self._subscribed:
+            queue.begin(self._connection.exchange, self._id, self._stream, queue.position)
+            self._subscribed = True
+        self._connection.pump_until(lambda: queue.ready)
+        if queue.refused is not None:
+            raise request_error(queue.refused)
+        data = queue.take(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Want no more of it."""
+        if not self.closed:
+            self._queue.unsubscribe()
+        super().close()
 
 
 class StdinWriter:
@@ -38,51 +71,27 @@ class StdinWriter:
 
     def __init__(self, connection: Connection, process_id: str) -> None:
         self._connection = connection
+        self._feed = StdinFeed(connection.exchange, process_id)
         self._id = process_id
-        self._offset = 0
-        self._taken = 0
-        self._failed: m.ErrorInfo | None = None
-
-    def send(self, data: bytes) -> None:
-        """Send up to STDIN_CHUNK bytes without waiting until they are taken."""
-
-        def written(result: m.StdinResult | None, error: m.ErrorInfo | None) -> None:
-            if result is not None:
-                self._taken = max(self._taken, result.offset)
-            elif self._failed is None:
-                self._failed = error
-
-        params = m.StdinWriteParams(id=self._id, offset=self._offset, data=data)
-        self._offset += len(data)
-        self._connection.call("stdin.write", params, written)
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that the program's pipe has not taken yet."""
-        return self._offset - self._taken
-
-    @property
-    def failed(self) -> m.ErrorInfo | None:
-        """Why input is not taken any more."""
-        return self._failed
 
     def write(self, data: bytes) -> int:
         """Write all of ``data``; returns when the program's pipe has taken it.
 
         :raises RequestError: ``reader_gone``, ``stdin_closed``
         """
-        view = memoryview(data)
-        position = 0
-        while position < len(view) and self._failed is None:
-            self._connection.pump_until(
-                lambda: self.waiting <= AHEAD - STDIN_CHUNK or self._failed is not None
-            )
-            self.send(bytes(view[position : position + STDIN_CHUNK]))
-            position += STDIN_CHUNK
-        self._connection.pump_until(lambda: self.waiting == 0 or self._failed is not None)
-        if self._failed is not None:
-            raise request_error(self._failed)
+        self.feed(data)
+        self._connection.pump_until(lambda: self._feed.settled)
+        if self._feed.failed is not None:
+            raise request_error(self._feed.failed)
         return len(data)
+
+    def feed(self, data: bytes) -> None:
+        """Send all of ``data`` as far as it is taken, whatever becomes of the rest."""
+        for position in range(0, len(data), STDIN_CHUNK):
+            self._connection.pump_until(lambda: self._feed.has_room)
+            if self._feed.failed is not None:
+                return
+            self._feed.send(data[position : position + STDIN_CHUNK])
 
     def close(self) -> None:
         """End the input; a second time does nothing."""
@@ -93,7 +102,7 @@ class Process:
     """A process of a daemon.
 
     :ivar stdin: a writer, if the spec says ``stdin="pipe"``
-    :ivar stdout: a BufferedReader from the beginning of what is kept; its ``raw`` has ``gaps``
+    :ivar stdout: a BufferedReader from the beginning; its ``raw`` has ``gaps``
     """
 
     def __init__(
@@ -113,28 +122,13 @@ class Process:
         self.stdout = self._reader("stdout")
         self.stderr = self._reader("stderr")
 
-    def _reader(self, name: Literal["stdout", "stderr"]) -> io.BufferedReader | None:
+    def _reader(self, name: StreamName) -> io.BufferedReader | None:
         if getattr(self.spec, name).mode in ("null", "stdout"):
             return None
         return io.BufferedReader(OutputReader(self._connection, self.id, name))
 
     def __repr__(self) -> str:
         return f"<Process {self.id} pid {self.pid} {self.spec.argv!r}>"
-
-    def feed(self, data: bytes) -> None:
-        """Write input and close it; a program that does not read it to its end is no error."""
-        assert self.stdin is not None
-        stdin = self.stdin
-        for position in range(0, len(data), STDIN_CHUNK):
-            self._connection.pump_until(
-                lambda: stdin.waiting <= AHEAD - STDIN_CHUNK or stdin.failed is not None
-            )
-            if stdin.failed is not None:
-                return
-            stdin.send(data[position : position + STDIN_CHUNK])
-        self._connection.call(
-            "stdin.close", m.StdinCloseParams(id=self.id), lambda _result, _error: None
-        )
 
     def wait_closed(self) -> ProcessInfo:
         """Wait for the end of the whole tree and of the output; all that is known then."""

@@ -1,0 +1,203 @@
+"""A process as the async client sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Literal
+
+from procnursery.client.core import STDIN_CHUNK, request_error
+from procnursery.client.exchange import ProcessEvents
+from procnursery.client.feed import StdinFeed
+from procnursery.client.streams import Queue, StreamName
+from procnursery.model import Gap, Outcome, ProcessInfo, ProcessSpec
+from procnursery.protocol import messages as m
+from procnursery.signals import signal_name
+
+if TYPE_CHECKING:
+    from procnursery.client.connection import Connection
+
+READ_SIZE = 65_536
+
+
+class OutputReader:
+    """An output stream, read from its beginning; one task at a time may read it.
+
+    Iterating gives lines.
+    """
+
+    def __init__(self, connection: Connection, process_id: str, stream: StreamName) -> None:
+        self._connection = connection
+        self._id = process_id
+        self._stream = stream
+        self._queue = Queue(0)
+        self._subscribed = False
+        self._rest = b""
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What was lost; what is read continues behind it."""
+        return self._queue.gaps
+
+    async def read_some(self, limit: int = READ_SIZE) -> bytes:
+        """At least one byte and up to ``limit``; ``b""`` at the end.
+
+        :raises RequestError: the stream does not exist
+        :raises ConnectionLost: the daemon is gone
+        """
+        if self._rest:
+            data, self._rest = self._rest[:limit], self._rest[limit:]
+            return data
+        queue = self._queue
+        if not self._subscribed:
+            queue.begin(self._connection.exchange, self._id, self._stream, 0)
+            self._subscribed = True
+        await self._connection.wait_until(lambda: queue.ready)
+        if queue.refused is not None:
+            raise request_error(queue.refused)
+        return queue.take(limit)
+
+    async def read(self, size: int = -1) -> bytes:
+        """``size`` bytes, fewer only at the end; all of them by default."""
+        parts = []
+        left = size
+        while left != 0:
+            data = await self.read_some(READ_SIZE if left < 0 else left)
+            if not data:
+                break
+            parts.append(data)
+            if left > 0:
+                left -= len(data)
+        return b"".join(parts)
+
+    async def readline(self) -> bytes:
+        """A line with its newline, which only the last one may lack; ``b""`` at the end."""
+        parts = []
+        while data := await self.read_some():
+            line, newline, rest = data.partition(b"\n")
+            parts.append(line + newline)
+            if newline:
+                self._rest = rest + self._rest
+                break
+        return b"".join(parts)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while line := await self.readline():
+            yield line
+
+
+class StdinWriter:
+    """Standard input of a process started with ``stdin="pipe"``; one task at a time may write."""
+
+    def __init__(self, connection: Connection, process_id: str) -> None:
+        self._connection = connection
+        self._feed = StdinFeed(connection.exchange, process_id)
+        self._id = process_id
+
+    async def write(self, data: bytes) -> int:
+        """Write all of ``data``; returns when the program's pipe has taken it.
+
+        :raises RequestError: ``reader_gone``, ``stdin_closed``
+        """
+        await self.feed(data)
+        await self._connection.wait_until(lambda: self._feed.settled)
+        if self._feed.failed is not None:
+            raise request_error(self._feed.failed)
+        return len(data)
+
+    async def feed(self, data: bytes) -> None:
+        """Send all of ``data`` as far as it is taken, whatever becomes of the rest."""
+        for position in range(0, len(data), STDIN_CHUNK):
+            await self._connection.wait_until(lambda: self._feed.has_room)
+            if self._feed.failed is not None:
+                return
+            self._feed.send(data[position : position + STDIN_CHUNK])
+
+    async def close(self) -> None:
+        """End the input; a second time does nothing."""
+        await self._connection.request("stdin.close", m.StdinCloseParams(id=self._id))
+
+
+class Process:
+    """A process of a daemon.
+
+    :ivar stdin: a writer, if the spec says ``stdin="pipe"``
+    :ivar stdout: a reader from the beginning, which has ``gaps``
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        process_id: str,
+        pid: int | None,
+        spec: ProcessSpec,
+        events: ProcessEvents | None,
+    ) -> None:
+        self._connection = connection
+        self.id = process_id
+        self.pid = pid
+        self.spec = spec
+        self._events = events
+        self.stdin = StdinWriter(connection, process_id) if spec.stdin.mode == "pipe" else None
+        self.stdout = self._reader("stdout")
+        self.stderr = self._reader("stderr")
+
+    def _reader(self, name: StreamName) -> OutputReader | None:
+        if getattr(self.spec, name).mode in ("null", "stdout"):
+            return None
+        return OutputReader(self._connection, self.id, name)
+
+    def __repr__(self) -> str:
+        return f"<Process {self.id} pid {self.pid} {self.spec.argv!r}>"
+
+    async def wait_closed(self) -> ProcessInfo:
+        """Wait for the end of the whole tree and of the output; all that is known then."""
+        events = self._events
+        if events is not None:
+            await self._connection.wait_until(lambda: events.closed is not None)
+            assert events.closed is not None
+            return events.closed.process
+        return await self._wait("closed", None)
+
+    async def _wait(self, until: Literal["exited", "closed"], timeout: float | None) -> ProcessInfo:
+        result: m.ProcessResult = await self._connection.request(
+            "process.wait", m.WaitParams(id=self.id, until=until, timeout=timeout)
+        )
+        return result.process
+
+    async def wait(
+        self, *, until: Literal["exited", "closed"] = "closed", timeout: float | None = None
+    ) -> Outcome:
+        """Wait for the end: of the main process, or (``closed``) of everything.
+
+        :raises RequestError: ``timed_out`` after ``timeout`` seconds
+        """
+        outcome = (await self._wait(until, timeout)).outcome
+        assert outcome is not None
+        return outcome
+
+    async def info(self) -> ProcessInfo:
+        """All that is known now."""
+        return await self._connection.inspect(self.id)
+
+    async def signal(
+        self, signal: str | int, *, target: Literal["main", "group", "tree"] = "main"
+    ) -> None:
+        """Send a signal, by name or number.
+
+        :raises RequestError: ``not_running``, ``signal_failed``
+        """
+        name = signal if isinstance(signal, str) else signal_name(signal)
+        await self._connection.request(
+            "process.signal", m.SignalParams(id=self.id, signal=name, target=target)
+        )
+
+    async def stop(self, *, signal: str | None = None, grace: float | None = None) -> ProcessInfo:
+        """Stop the whole tree: stop signal, grace, SIGKILL, and see that it is gone."""
+        result: m.ProcessResult = await self._connection.request(
+            "process.stop", m.StopParams(id=self.id, signal=signal, grace=grace)
+        )
+        return result.process
+
+    async def forget(self) -> None:
+        """Delete its record and its stored output; it must be closed."""
+        await self._connection.request("process.forget", m.ForgetParams(id=self.id))

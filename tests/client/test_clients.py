@@ -1,0 +1,243 @@
+"""Both clients against a real daemon: the same scenarios, blocking, under Trio and asyncio."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from procnursery.client import blocking, connection
+from procnursery.errors import (
+    ConnectionFailed,
+    ConnectionLost,
+    OutcomeError,
+    RequestError,
+    StartFailed,
+)
+from tests.daemons import Daemon
+
+Call = Callable[..., Any]
+
+
+class Adapter:
+    """Makes calls of the async client look like the blocking one's, in a portal's loop."""
+
+    def __init__(self, target: Any, run: Callable[[Awaitable[Any]], Any]) -> None:
+        self._target = target
+        self._run = run
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._target, name)
+        if callable(value):
+
+            def call(*arguments: Any, **options: Any) -> Any:
+                result = value(*arguments, **options)
+                return self._wrap(self._run(result) if isinstance(result, Awaitable) else result)
+
+            return call
+        return self._wrap(value)
+
+    def _wrap(self, value: Any) -> Any:
+        kind = type(value).__module__
+        return Adapter(value, self._run) if kind == "procnursery.client.async_process" else value
+
+
+@pytest.fixture(params=["blocking", "trio", "asyncio"])
+def client(request: pytest.FixtureRequest, daemon: Daemon) -> Any:
+    """A connection, its calls blocking whatever the client."""
+    if request.param == "blocking":
+        with blocking.connect(daemon.address) as plain:
+            yield plain
+        return
+
+    async def complete(work: Awaitable[Any]) -> Any:
+        return await work
+
+    with (
+        anyio.from_thread.start_blocking_portal(request.param) as portal,
+        portal.wrap_async_context_manager(connection.connect(daemon.address)) as connected,
+    ):
+        yield Adapter(connected, lambda work: portal.call(complete, work))
+
+
+def test_run(client: Any) -> None:
+    result = client.run(["sh", "-c", "cat; echo err >&2; exit 3"], input=b"in")
+    assert (result.stdout, result.stderr) == (b"in", b"err\n")
+    assert (result.outcome.kind, result.outcome.code) == ("exited", 3)
+    with pytest.raises(OutcomeError, match="exited with status 3"):
+        result.outcome.raise_for_status()
+    client.run(["true"]).outcome.raise_for_status()
+
+
+def test_much_input(client: Any) -> None:
+    data = os.urandom(5_000_000)
+    assert client.run(["cat"], input=data).stdout == data
+
+
+def test_input_that_nobody_reads(client: Any) -> None:
+    assert client.run(["true"], input=bytes(5_000_000)).outcome.code == 0
+
+
+def test_talk(client: Any) -> None:
+    process = client.start(["cat"], stdin="pipe", stdout="pipe")
+    process.stdin.write(b"one\n")
+    assert process.stdout.readline() == b"one\n"
+    process.stdin.write(b"two\nthree")
+    process.stdin.close()
+    assert process.stdout.read() == b"two\nthree"
+    assert process.wait().code == 0
+    with pytest.raises(RequestError) as caught:
+        process.stdin.write(b"more")
+    assert caught.value.code in ("stdin_closed", "reader_gone")
+
+
+def test_signal_and_stop(client: Any) -> None:
+    process = client.start(["sleep", "1000"])
+    process.signal(signal.SIGUSR1)
+    outcome = process.wait(until="exited")
+    assert outcome.signal == "SIGUSR1"
+    assert process.info().cause == "requested"
+    with pytest.raises(RequestError) as caught:
+        process.signal("SIGTERM")
+    assert caught.value.code == "not_running"
+    other = client.start(["sleep", "1000"])
+    info = other.stop(grace=5)
+    assert (info.state, info.outcome.signal, info.cause) == ("closed", "SIGTERM", "requested")
+    other.forget()
+    with pytest.raises(RequestError) as caught:
+        client.get(other.id)
+    assert caught.value.code == "not_found"
+
+
+def test_wait_times_out(client: Any) -> None:
+    process = client.start(["sleep", "1000"])
+    with pytest.raises(RequestError) as caught:
+        process.wait(timeout=0.05)
+    assert caught.value.code == "timed_out"
+    assert caught.value.executed == "no"
+
+
+def test_failed_start(client: Any) -> None:
+    with pytest.raises(StartFailed) as caught:
+        client.start(["/no/such/file"])
+    assert caught.value.stage == "exec"
+    assert caught.value.data["errno"] == "ENOENT"
+    assert client.list() == []
+
+
+def test_invalid_spec(client: Any) -> None:
+    with pytest.raises(RequestError) as caught:
+        client.start(["true"], nice=99)
+    assert caught.value.code == "invalid_params"
+    assert caught.value.data["path"] == "spec.nice"
+
+
+def test_merged_output(client: Any) -> None:
+    script = "for i in 1 2 3; do echo o$i; echo e$i >&2; done"
+    result = client.run(["sh", "-c", script], stderr="stdout")
+    assert result.stdout == b"o1\ne1\no2\ne2\no3\ne3\n"
+    assert result.stderr == b""
+
+
+def test_files_as_input_and_output(client: Any, tmp_path: Path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.write_bytes(b"content")
+    result = client.run(["cat"], stdin=source, stdout=target)
+    assert result.stdout == b"content"
+    assert target.read_bytes() == b"content"
+
+
+def test_tokens_and_lists(client: Any) -> None:
+    first = client.start(["true"], token="t")
+    second = client.start(["true"], token="t")
+    assert first.id == second.id
+    assert second.wait().code == 0
+    client.start(["true"]).wait()
+    assert [one.id for one in client.list()] == ["p1", "p2"]
+    assert client.get("p2").spec.argv == (b"true",)
+
+
+def test_about_the_daemon(client: Any, daemon: Daemon) -> None:
+    assert client.info().daemon.pid == daemon.pid
+    assert client.ping().sent.monotonic >= client.hello.now.monotonic
+    assert '"process.start"' in client.describe().schema
+
+
+def test_lost_daemon(client: Any, daemon: Daemon) -> None:
+    process = client.start(["sleep", "1000"])
+    daemon.sigkill()
+    with pytest.raises(ConnectionLost):
+        process.wait()
+
+
+def test_no_daemon() -> None:
+    with pytest.raises(ConnectionFailed, match="/no/such"):
+        blocking.connect("unix:///no/such")
+
+    async def use() -> None:
+        async with connection.connect("unix:///no/such"):
+            raise AssertionError
+
+    for backend in ("trio", "asyncio"):
+        with pytest.raises(ConnectionFailed, match="/no/such"):
+            anyio.run(use, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_cancelled_calls(daemon: Daemon, backend: str) -> None:
+    async def use() -> None:
+        async with connection.connect(daemon.address) as client:
+            process = await client.start(["sleep", "1000"])
+            with anyio.move_on_after(0.05) as scope:
+                await process.wait()
+            assert scope.cancelled_caught
+            assert (await process.info()).state == "running"
+            with anyio.move_on_after(0.2) as scope:
+                await client.run(["sleep", "2000"])
+            assert scope.cancelled_caught
+            found = await client.list()
+            assert len(found) == 2
+            stopped = await (await client.get(found[1].id)).wait()
+            assert stopped.signal == "SIGTERM"
+
+    anyio.run(use, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_many_at_once(daemon: Daemon, backend: str) -> None:
+    async def use() -> None:
+        async with connection.connect(daemon.address) as client:
+            results: dict[int, bytes] = {}
+
+            async def one(number: int) -> None:
+                results[number] = (await client.run(["echo", str(number)])).stdout
+
+            async with anyio.create_task_group() as tasks:
+                for number in range(50):
+                    tasks.start_soon(one, number)
+            assert results == {number: b"%d\n" % number for number in range(50)}
+
+    anyio.run(use, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_own_exceptions_come_unwrapped(daemon: Daemon, backend: str) -> None:
+    async def use() -> None:
+        async with connection.connect(daemon.address):
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        anyio.run(use, backend=backend)
+
+
+def test_local_runs_beside_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with blocking.connect("local:") as client:
+        assert client.run(["pwd"]).stdout == f"{tmp_path}\n".encode()
+        pid = client.hello.daemon.pid
+    assert not Path(f"/proc/{pid}").exists()
