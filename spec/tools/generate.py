@@ -1,7 +1,7 @@
 """Write spec/reference.md, the tables of the protocol, from spec/schema.json.
 
-    python spec/tools/generate.py            write it
-    python spec/tools/generate.py --check    exit with 1 unless it is up to date
+python spec/tools/generate.py            write it
+python spec/tools/generate.py --check    exit with 1 unless it is up to date
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ def reference(schema: dict[str, Any]) -> str:
     lines = [
         "# Reference",
         "",
-        "Generated from `schema.json` by `tools/generate.py`; do not edit. See"
-        " [protocol.md](protocol.md).",
+        "Generated from `schema.json` by `tools/generate.py`; do not edit. The text: protocol.md.",
         "",
     ]
     lines += _methods(schema)
