@@ -332,7 +332,7 @@ def _judge(schema: validate.Schema, value: Any) -> tuple[str, str]:
     def is_id(number: Any) -> bool:
         return type(number) is int and 0 <= number < 2**32
 
-    if isinstance(value, list) and value and isinstance(value[0], bool):
+    if isinstance(value, list) and value and type(value[0]) is not int:
         return "bad_envelope", ""
     match value:
         case [0, number, str() as method, dict() as params] if is_id(number):

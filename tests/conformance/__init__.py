@@ -1,0 +1,1 @@
+"""The conformance suite: black-box, it needs only an address."""
