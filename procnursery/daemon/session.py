@@ -283,20 +283,23 @@ class Session:
         if isinstance(result, Awaitable):
             assert self._nursery is not None
             self._busy += 1
-            self._nursery.start_soon(self._answer, event.id, result)
+            # Known before its task runs, since a cancel can come in the same segment.
+            scope = self._requests[event.id] = trio.CancelScope()
+            self._nursery.start_soon(self._answer, event.id, result, scope)
         else:
             self.out.send(self.connection.reply(event.id, result))
 
-    async def _answer(self, request_id: int, work: Awaitable[Any]) -> None:
+    async def _answer(self, request_id: int, work: Awaitable[Any], scope: trio.CancelScope) -> None:
         try:
-            await self._answer_once(request_id, work)
+            await self._answer_once(request_id, work, scope)
         finally:
             self._busy -= 1
             self._quiet.unpark_all()
 
-    async def _answer_once(self, request_id: int, work: Awaitable[Any]) -> None:
+    async def _answer_once(
+        self, request_id: int, work: Awaitable[Any], scope: trio.CancelScope
+    ) -> None:
         """Answer one request exactly once, also when it is cancelled."""
-        scope = self._requests[request_id] = trio.CancelScope()
         answer: ErrorInfo | None = error_info("cancelled", "the request was cancelled")
         follow: Callable[[], Awaitable[None]] | None = None
         try:

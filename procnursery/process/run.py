@@ -57,6 +57,10 @@ class Surroundings(Protocol):
         """The next number of an event."""
         ...
 
+    def executed(self) -> None:
+        """A program was executed."""
+        ...
+
 
 @attrs.define
 class Ladder:
@@ -248,6 +252,7 @@ class ManagedProcess:
         record.modes = self.channels.modes
         record.times = attrs.evolve(record.times, exec=launched.executed, exec_seen=launched.seen)
         record.state = "running"
+        self._around.executed()
         if not launched.child.exited:
             # Without a free descriptor the pid has to do: it is our own child's, not reaped.
             with contextlib.suppress(OSError):

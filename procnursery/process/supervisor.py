@@ -90,6 +90,10 @@ class Supervisor:
         self._seq += 1
         return self._seq
 
+    def executed(self) -> None:
+        """A program was executed."""
+        self.started += 1
+
     # What requesters use
 
     async def start(
@@ -160,10 +164,8 @@ class Supervisor:
             if process.failure is not None:
                 self._drop(process)
                 await self._remove_output(process)
-            else:
-                self.started += 1
-                if process.id in self._processes:
-                    self._closed.append(process.id)
+            elif process.id in self._processes:
+                self._closed.append(process.id)
         await self._prune()
         self._idle.unpark_all()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 
 import pytest
@@ -254,14 +256,10 @@ def test_goodbye_before_every_close(connect: Connect) -> None:
 @pytest.mark.spec("PN-5.2-2")
 def test_goodbye_of_the_client(connect: Connect) -> None:
     peer = connect()
-    process = peer.start("head", "-c", "3000000", "/dev/zero", stdout={"mode": "spool"})
-    peer.wait(process)
-    number = peer.request(
-        "output.read", {"id": process, "stream": "stdout", "offset": 0, "max": 2**19}
-    )
+    numbers = [peer.request("describe", {}) for _ in range(20)]
     peer.notify("goodbye", {"code": "done"})
     assert peer.farewell() == "done"
-    assert len(peer.replies[number][1]["data"]) == 2**19
+    assert set(numbers) <= set(peer.replies)
     other = connect()
     ping = other.request("ping", {})
     other.sock.shutdown(1)
@@ -289,7 +287,8 @@ def test_silence(peer: Peer) -> None:
 @pytest.mark.spec("PN-5.3-2")
 def test_stalled_reader(connect: Connect, write_timeout: float) -> None:
     watcher, peer = connect(), connect()
-    process = peer.start("yes", stdout={"mode": "pipe"}, on_disconnect="kill")
+    script = "head -c 60000000 /dev/zero; exec sleep 1000"
+    process = peer.shell(script, stdout={"mode": "spool"}, on_disconnect="kill")
     peer.request("output.subscribe", {"id": process, "stream": "stdout", "credit": 2**40})
     # It does not read. The daemon ends the connection, and with it the process.
     found = watcher.call("process.wait", id=process, timeout=write_timeout + 20)["process"]
@@ -330,8 +329,6 @@ def test_errno(peer: Peer) -> None:
 
 @pytest.mark.spec("PN-6.1-3")
 def test_registered_codes(peer: Peer) -> None:
-    import json
-
     schema = json.loads(peer.call("describe")["schema"])
     registered = {one["code"] for one in schema["errors"] if one["where"] == "reply"}
     codes = {
@@ -363,11 +360,13 @@ def test_cancelled_requests_are_answered(peer: Peer) -> None:
 
 @pytest.mark.spec("PN-7.1-2")
 def test_cancelled_start(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> None:
-    import os
-
     fifo = tmp_path_factory.mktemp("fifo") / "fifo"
     os.mkfifo(fifo)
-    before = peer.call("daemon.info")["counts"]
+
+    def known() -> set[str]:
+        return {one["id"] for one in peer.call("process.list", limit=1000)["processes"]}
+
+    before, ids = peer.call("daemon.info")["counts"], known()
     number = peer.request(
         "process.start",
         {"spec": {"argv": ["true"], "stdin": {"mode": "file", "path": str(fifo)}}},
@@ -379,14 +378,14 @@ def test_cancelled_start(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -
     assert (caught.value.code, caught.value.data["executed"]) == ("cancelled", "no")
     after = peer.call("daemon.info")["counts"]
     assert after["started"] == before["started"]
-    assert after["live"] == before["live"]
+    assert known() <= ids
     for _ in range(10):  # and one that may be executed before the cancellation arrives
         number = peer.request("process.start", {"spec": {"argv": ["sleep", "1000"]}})
         peer.notify("cancel", {"id": number})
-        try:
-            result = peer.answer(number)
-        except Refused as refused:
-            assert refused.code == "cancelled"
+        peer.until(lambda number=number: number in peer.replies)
+        error, result = peer.replies.pop(number)
+        if error is not None:
+            assert error["code"] == "cancelled"
         else:
             assert peer.get(result["id"])["state"] in ("running", "exited", "closed")
             peer.call("process.stop", id=result["id"], grace=0)
@@ -472,6 +471,6 @@ def test_ended_connections_raise(connect: Connect) -> None:
     """The suite's own client notices the end."""
     peer = connect()
     peer.send_raw(bytes(4))
+    peer.farewell()
     with pytest.raises(Ended):
-        while True:
-            peer.take()
+        peer.take()
