@@ -56,8 +56,6 @@ def check_form(spec: ProcessSpec) -> None:
 
 
 def _check_bytes(spec: ProcessSpec) -> None:
-    if not spec.argv[0] and spec.executable is None:
-        raise InvalidField("must not be empty where no executable is given", "argv[0]")
     for index, argument in enumerate(spec.argv):
         _no_nul(argument, f"argv[{index}]")
     for index, (name, value) in enumerate(spec.env):

@@ -137,6 +137,7 @@ def main(argv: list[str]) -> NoReturn:
     fd = int(options[options.index("--control-fd") + 1])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    system.reset_hidden_signals()
     control = socket.socket(fileno=fd)
     os.set_inheritable(fd, False)
     control.setblocking(True)

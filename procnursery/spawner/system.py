@@ -23,6 +23,12 @@ _LEGACY = {  # machine: (clone, ioprio_set)
     "s390x": (120, 282),
 }
 
+_RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134, "ppc64le": 173, "s390x": 174}
+_HIDDEN_SIGNALS = (32, 33)
+"""The C library keeps them for itself and refuses them in sigaction(3), but they are inherited."""
+_KERNEL_SIGACTION = ctypes.c_uint64 * 4  # handler, flags, restorer, mask
+_SIGSET_BYTES = 8
+
 # PyDLL: the interpreter lock is not given up, so that the child has it when clone returns.
 _libc = ctypes.PyDLL(None, use_errno=True)
 _syscall = _libc.syscall
@@ -97,3 +103,16 @@ def restore_timer_slack() -> None:
             ctypes.c_ulong(0),
         )
     )
+
+
+def reset_hidden_signals() -> None:
+    """Give the signals that only the kernel's own call reaches their default disposition.
+
+    :raises OSError: the kernel refuses
+    """
+    default = _KERNEL_SIGACTION()
+    for number in _HIDDEN_SIGNALS:
+        action = _RT_SIGACTION[os.uname().machine]
+        if _syscall(action, number, ctypes.byref(default), None, _SIGSET_BYTES) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))

@@ -168,6 +168,10 @@ class Peer:
             raise Refused(error)
         return result
 
+    def answered(self, number: int) -> None:
+        """Wait for a reply, whatever it is."""
+        self.until(lambda: number in self.replies)
+
     def call(self, method: str, params: Any | None = None, **fields: Any) -> Any:
         """Send a request and wait for its result."""
         return self.answer(self.request(method, (params or {}) | fields))

@@ -382,7 +382,7 @@ def test_cancelled_start(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -
     for _ in range(10):  # and one that may be executed before the cancellation arrives
         number = peer.request("process.start", {"spec": {"argv": ["sleep", "1000"]}})
         peer.notify("cancel", {"id": number})
-        peer.until(lambda number=number: number in peer.replies)
+        peer.answered(number)
         error, result = peer.replies.pop(number)
         if error is not None:
             assert error["code"] == "cancelled"
