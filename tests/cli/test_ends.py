@@ -101,6 +101,7 @@ def test_killed_client_of_an_embedded_daemon(mark: str, short_path: Path) -> Non
         none_left(mark)
 
 
+@pytest.mark.spec("PN-5.2-4", "PN-12.2-4")
 def test_killed_daemon(contained_daemon: Daemon, mark: str, short_path: Path) -> None:
     with run_tree(contained_daemon.address, mark, short_path) as command:
         contained_daemon.sigkill()

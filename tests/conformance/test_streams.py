@@ -365,6 +365,8 @@ def test_reply_before_data(peer: Peer) -> None:
 @pytest.mark.spec("PN-11.3-2")
 def test_order_of_data(peer: Peer) -> None:
     process = writer(peer, 2_000_000)
+    while peer.call("output.read", id=process, stream="stdout", offset=0, wait=20)["end"] < 100:
+        pass
     number = peer.subscribe(process, offset=100)
     peer.until(lambda: peer.ended(number))
     position = 100
