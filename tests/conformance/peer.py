@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 import time
@@ -11,7 +12,8 @@ from typing import Any
 
 import msgpack
 
-TIMEOUT = 30.0
+TIMEOUT = float(os.environ.get("CONFORMANCE_TIMEOUT", "30"))
+"""Seconds that anything may take."""
 CREDIT = 2**40
 
 

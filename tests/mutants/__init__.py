@@ -1,0 +1,1 @@
+"""Daemons that violate one MUST each, and must be found out."""
