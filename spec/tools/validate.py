@@ -28,6 +28,8 @@ class Schema:
             return None
         if "$ref" in shape:
             name = shape["$ref"].removeprefix("#/$defs/")
+            if name not in self.document["$defs"]:
+                return path, f"{name} is not defined"
             return self.problem(self.document["$defs"][name], value, path)
         if "anyOf" in shape:
             problems = [self.problem(one, value, path) for one in shape["anyOf"]]
