@@ -146,12 +146,12 @@ class Child:
         for number, wanted, present in self._limits():
             raised = (_larger(wanted[0], present[0]), _larger(wanted[1], present[1]))
             if raised != present:
-                resource.setrlimit(number, raised)
+                system.set_limit(number, *raised)
 
     def _lower_limits(self) -> None:
         for number, wanted, present in self._limits():
             if wanted != present:
-                resource.setrlimit(number, wanted)
+                system.set_limit(number, *wanted)
 
     def _affinity(self) -> None:
         if self.plan.affinity is not None:

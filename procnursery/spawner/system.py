@@ -28,6 +28,7 @@ _HIDDEN_SIGNALS = (32, 33)
 """The C library keeps them for itself and refuses them in sigaction(3), but they are inherited."""
 _KERNEL_SIGACTION = ctypes.c_uint64 * 4  # handler, flags, restorer, mask
 _SIGSET_BYTES = 8
+_RLIMIT64 = ctypes.c_uint64 * 2
 
 # PyDLL: the interpreter lock is not given up, so that the child has it when clone returns.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -116,3 +117,14 @@ def reset_hidden_signals() -> None:
         if _syscall(action, number, ctypes.byref(default), None, _SIGSET_BYTES) != 0:
             error = ctypes.get_errno()
             raise OSError(error, os.strerror(error))
+
+
+def set_limit(number: int, soft: int, hard: int) -> None:
+    """prlimit(2) on this process; the resource module hides the errno of some refusals.
+
+    :raises OSError: the kernel refuses
+    """
+    limits = _RLIMIT64(soft % 2**64, hard % 2**64)
+    if _libc.prlimit64(0, number, ctypes.byref(limits), None) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

@@ -1,0 +1,85 @@
+"""The spawner can die at any time: starts go on with another, and nothing else notices."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from procnursery.client.blocking import connect
+from procnursery.client.core import make_spec
+from procnursery.errors import StartFailed
+from procnursery.protocol.messages import StartParams
+from tests.daemons import Daemon, eventually
+
+
+def test_a_dead_spawner_is_replaced(daemon: Daemon) -> None:
+    with connect(daemon.address) as client:
+        running = client.start(["sleep", "1000"])
+        first = client.info().spawner.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: client.info().spawner.restarts == 1, "another spawner is there")
+        assert client.info().spawner.pid not in (None, first)
+        assert client.run(["echo", "x"]).stdout == b"x\n"
+        assert running.info().state == "running"
+    assert "the spawner died" in daemon.read_log()
+
+
+def test_spawner_dies_during_a_start(daemon: Daemon, tmp_path: Path) -> None:
+    """The child is the daemon's, so it is not lost; its start goes on without the spawner."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with connect(daemon.address) as client:
+        spawner = client.info().spawner.pid
+        assert spawner is not None
+        replies: list[Any] = []
+        spec = make_spec(["cat"], local=False, stdin=fifo, stdout="pipe")
+        client.exchange.start(StartParams(spec=spec), lambda *reply: replies.append(reply))
+        client.ping()
+        eventually(lambda: _waits_for_fifo(daemon.pid), "the child waits for the FIFO")
+        os.kill(spawner, signal.SIGKILL)
+        eventually(lambda: client.info().spawner.restarts == 1, "another spawner is there")
+        fifo.write_text("late")
+        client.pump_until(lambda: bool(replies))
+        result, error = replies[0]
+        assert error is None
+        process = client.get(result.id)
+        assert process.stdout is not None
+        assert process.stdout.read() == b"late"
+
+
+def _waits_for_fifo(daemon: int) -> bool:
+    children = Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()
+    return any(
+        "wait_for_partner" in Path(f"/proc/{pid}/wchan").read_text()
+        or "fifo" in Path(f"/proc/{pid}/wchan").read_text()
+        for pid in children
+    )
+
+
+def test_killed_in_set_up(daemon: Daemon, tmp_path: Path) -> None:
+    """A child that dies before exec closes its pipe without having executed anything."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with connect(daemon.address) as client, connect(daemon.address) as other:
+        replies: list[Any] = []
+        spec = make_spec(["true"], local=False, stdin=fifo)
+        client.exchange.start(StartParams(spec=spec), lambda *reply: replies.append(reply))
+        client.ping()
+        eventually(lambda: _waits_for_fifo(daemon.pid), "the child waits for the FIFO")
+        spawner = other.info().spawner.pid
+        children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
+        (child,) = [int(pid) for pid in children if int(pid) != spawner]
+        os.kill(child, signal.SIGTERM)
+        client.pump_until(lambda: bool(replies))
+        _, error = replies[0]
+        assert error.code == "start_failed"
+        assert error.data.signal == "SIGTERM"
+        assert error.data.stage == "stdin"
+        with pytest.raises(StartFailed):
+            other.start(["/no/such"])
+        assert other.list() == []
