@@ -98,12 +98,13 @@ def test_reader_gone(peer: Peer) -> None:
     refusal = peer.refusal("stdin.write", id=process, offset=0, data=b"x")
     assert (refusal.code, refusal.data["end"]) == ("reader_gone", 0)
     other = peer.start("sleep", "1000", stdin=PIPE)
-    number = peer.request("stdin.write", {"id": other, "offset": 0, "data": bytes(1_000_000)})
+    peer.call("stdin.write", id=other, offset=0, data=b"abc")
+    number = peer.request("stdin.write", {"id": other, "offset": 3, "data": bytes(1_000_000)})
     peer.call("process.stop", id=other, grace=0)
     peer.answered(number)
     error = peer.replies.pop(number)[0]
     assert error["code"] == "reader_gone"
-    assert 0 < error["data"]["end"] < 1_000_000
+    assert 3 <= error["data"]["end"] < 1_000_000
 
 
 @pytest.mark.spec("PN-10.1-7")
