@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -147,7 +148,7 @@ def test_the_command_line_overrules_the_configuration(short_path: Path) -> None:
 
 def test_defaults_are_as_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-    rows = dict(line.split("`")[1:4:2] for line in text.splitlines() if line.startswith("| `"))
+    rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", text, re.MULTILINE))
     config = Config()
     for name in ("max_frame", "max_requests", "hello_timeout", "write_timeout", "keep_closed"):
         assert rows[name] == str(getattr(config, name))
@@ -241,17 +242,16 @@ def test_ids_go_on_after_a_restart(short_path: Path) -> None:
 
 
 def test_the_oldest_closed_are_forgotten(short_path: Path) -> None:
-    with running_daemon(short_path / "d", config="keep_closed = 3\n") as daemon:
-        with connect(daemon.address) as client:
-            for _ in range(6):
-                client.run(["true"], stdout="spool")
-            eventually(lambda: len(client.list()) == 3, "three are left")
-            assert [one.id for one in client.list()] == ["p4", "p5", "p6"]
-            outputs = sorted((short_path / "d" / "state" / "output").iterdir())
-            eventually(
-                lambda: len(list((short_path / "d" / "state" / "output").iterdir())) == 3,
-                f"their output, too: {outputs}",
-            )
+    output = short_path / "d" / "state" / "output"
+    with (
+        running_daemon(short_path / "d", config="keep_closed = 3\n") as daemon,
+        connect(daemon.address) as client,
+    ):
+        for _ in range(6):
+            client.run(["true"], stdout="spool")
+        eventually(lambda: len(client.list()) == 3, "three are left")
+        assert [one.id for one in client.list()] == ["p4", "p5", "p6"]
+        eventually(lambda: len(list(output.iterdir())) == 3, "of their output, too")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import resource
 import socket
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ HELLO = frame([0, 0, "hello", {"protocol": 1, "client": {"name": "x"}}])
 
 
 @pytest.fixture
-def tcp_daemon(short_path: Path):  # type: ignore[no-untyped-def]
+def tcp_daemon(short_path: Path) -> Iterator[Daemon]:
     listen = ["tcp://127.0.0.1:0"]
     with running_daemon(short_path / "d", listen=listen, insecure=True) as running:
         yield running
@@ -80,17 +82,16 @@ def test_garbage_does_not_add_up(daemon: Daemon) -> None:
         before, memory = descriptors(), client.info().daemon.rss_bytes
         vandalise(300)
         eventually(alone, "they are gone")
-        assert descriptors() == before
+        assert descriptors() <= before
         assert client.info().daemon.rss_bytes - memory < 6_000_000
 
 
 def test_a_daemon_without_descriptors_lives(short_path: Path) -> None:
     """At the limit of open files starts are refused with the reason, and later they work."""
-    import resource
-
     with running_daemon(short_path / "d") as daemon, connect(daemon.address) as client:
         limit = len(os.listdir(f"/proc/{daemon.pid}/fd")) + 40
-        before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, limit * 4))
+        before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, before[1]))
         errors = []
         processes = []
         for _ in range(30):
