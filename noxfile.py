@@ -102,10 +102,13 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Measure which branches the tests take, daemons and spawners included."""
+    """Measure which branches the tests take, in daemons and commands, too."""
     install(session, "coverage")
     REPORTS.mkdir(exist_ok=True)
-    environment = {"COVERAGE_PROCESS_START": str(Path("pyproject.toml").resolve())}
+    environment = {  # absolute, since daemons run in other directories
+        "COVERAGE_PROCESS_START": str(Path("pyproject.toml").resolve()),
+        "COVERAGE_FILE": str(Path(".coverage").resolve()),
+    }
     site = session.run(
         "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True
     )

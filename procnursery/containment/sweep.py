@@ -41,7 +41,9 @@ class Sweep:
             for pid, stat in stats.items()
             if self._victims.get(pid) == stat.start_time or has_variable(pid, self._marker)
         }
+        # A session that a living stranger leads is not of a main process: those lead their own.
         sessions = {stats[pid].session for pid in found}
+        sessions = {leader for leader in sessions if leader not in stats or leader in found}
         children: dict[int, list[int]] = {}
         for stat in stats.values():
             children.setdefault(stat.ppid, []).append(stat.pid)

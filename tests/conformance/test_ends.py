@@ -139,8 +139,12 @@ def test_killed_daemon(mortal: Daemon) -> None:
     pids = [int(text) for text in data.split()]
     assert all(alive(pid) for pid in pids)
     mortal.sigkill()
-    eventually(lambda: not any(alive(pid) for pid in pids), "they are gone", 5)
-    peer.close()
+    try:
+        eventually(lambda: not any(alive(pid) for pid in pids), "they are gone", 5)
+    finally:
+        peer.close()
+        for pid in filter(alive, pids):
+            os.killpg(os.getpgid(pid), signal.SIGKILL)
 
 
 @pytest.mark.spec("PN-13.1-1")
