@@ -27,6 +27,11 @@ class Family:
         """A main process was cloned."""
         self._mains.add(pid)
 
+    @property
+    def mains(self) -> frozenset[int]:
+        """Pids of the main processes that were not reaped."""
+        return frozenset(self._mains)
+
     def main_ended(self, pid: int) -> None:
         """A main process was reaped."""
         self._mains.discard(pid)

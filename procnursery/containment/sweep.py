@@ -1,8 +1,8 @@
 """Ends what a dead daemon left: ``python -m procnursery.containment.sweep --instance ID``.
 
 The spawner executes this program when the daemon is gone, however it went. In either containment
-every process of that instance is killed, and that is verified: by its cgroup, by the marker in
-its environment, by its session, by descent from such a one.
+every process of that instance is killed, and that is verified: by its cgroup, by what the spawner
+has cloned, by the marker in its environment, by its session, by descent from such a one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from procnursery.containment.cgroup import is_populated, kill_cgroup, remove_cgroups
@@ -32,6 +33,16 @@ class Sweep:
         self._marker = f"PROCNURSERY_INSTANCE={instance}".encode()
         self._deadline = deadline
         self._victims: dict[int, int] = {}
+
+    def add_mains(self, lines: Iterable[str]) -> None:
+        """Main processes as the spawner tells of them: ``PID TICKS``, where TICKS is the time since
+        boot at which it was cloned. A process that began later has taken over the pid of one that
+        is gone."""
+        for line in lines:
+            pid, ticks = map(int, line.split())
+            stat = read_stat(pid)
+            if stat is not None and stat.start_time <= ticks + 1:
+                self._victims[pid] = stat.start_time
 
     def find(self) -> list[Stat]:
         """Every living process of the instance; one that was found once is not lost again."""
@@ -120,11 +131,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--instance", required=True, help="id of the run of the daemon")
     parser.add_argument("--cgroup", metavar="DIR", help="cgroup of that run")
     parser.add_argument("--deadline", type=float, default=30.0, metavar="SECONDS")
+    parser.add_argument("--mains", action="store_true", help="read main processes from stdin")
     options = parser.parse_args(argv)
     deadline = time.monotonic() + options.deadline
     if options.cgroup is not None:
         sweep_cgroup(Path(options.cgroup), deadline)
-    left = Sweep(options.instance, deadline).run()
+    sweep = Sweep(options.instance, deadline)
+    if options.mains:
+        sweep.add_mains(sys.stdin)
+    left = sweep.run()
     if options.cgroup is not None:
         remove_cgroups(Path(options.cgroup))
     for one in left:

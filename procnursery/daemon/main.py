@@ -94,8 +94,9 @@ async def run_daemon(setting: Setting) -> None:
     process, and return once all is gone."""
     config, about = setting.config, About(setting=setting)
     become_subreaper()
-    spawner = Spawner(_sweeper_argv(setting))
-    setting.chosen.containment.family.exclude = spawner.pids
+    family = setting.chosen.containment.family
+    spawner = Spawner(_sweeper_argv(setting), lambda: family.mains)
+    family.exclude = spawner.pids
     reaper = Reaper(spawner.collect)
     async with trio.open_nursery() as reaping:
         await reaping.start(_reap_children, reaper)

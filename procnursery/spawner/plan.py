@@ -2,7 +2,8 @@
 
 Any program that does the following can be the spawner (``reference.py`` is the readable one).
 
-It is started as ``SPAWNER --control-fd N -- SWEEPER…``. Descriptor N is one end of an
+It is started as ``SPAWNER --control-fd N [--main PID]… -- SWEEPER…``, where PIDs are those of main
+processes that an earlier spawner has cloned. Descriptor N is one end of an
 AF_UNIX SOCK_SEQPACKET socketpair. Each message on it asks for one child: a MessagePack map
 ``{"fds": [name, …]}`` that names, in order, the descriptors that come with it (SCM_RIGHTS):
 
@@ -16,7 +17,10 @@ AF_UNIX SOCK_SEQPACKET socketpair. Each message on it asks for one child: a Mess
     the directory of the cgroup v2 leaf that the child is born into; absent: the spawner's own
 
 The child is cloned with CLONE_PARENT, so that it is a child of the daemon. Nothing is answered on
-the control socket. When that socket ends, the daemon is gone: the spawner executes SWEEPER….
+the control socket. When that socket ends, the daemon is gone: the spawner executes
+``SWEEPER… --mains``, with one line ``PID TICKS`` on its standard input for each main process that it
+knows, those of earlier spawners included, where TICKS is CLOCK_BOOTTIME in clock ticks when it was
+cloned, or when the spawner learnt of it.
 
 Reports are one message each, a MessagePack array:
 

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgpack
@@ -122,14 +122,18 @@ class Spawner:
     """The running spawner process.
 
     :param sweeper_argv: what it executes when the daemon is gone
+    :param mains: pids of the main processes that live when a spawner is started
     :ivar pid: None while it is being replaced
     :ivar restarts: how often it had to be replaced
     """
 
     form = "python"
 
-    def __init__(self, sweeper_argv: Sequence[str]) -> None:
+    def __init__(
+        self, sweeper_argv: Sequence[str], mains: Callable[[], Iterable[int]] = tuple
+    ) -> None:
         self._sweeper_argv = list(sweeper_argv)
+        self._mains = mains
         self._control: trio.socket.SocketType | None = None
         self._ready = trio.Event()
         self._births: set[Birth] = set()
@@ -175,6 +179,7 @@ class Spawner:
                 "procnursery.spawner.reference",
                 "--control-fd",
                 str(CONTROL_FD),
+                *(word for pid in self._mains() for word in ("--main", str(pid))),
                 "--",
                 *self._sweeper_argv,
             ]

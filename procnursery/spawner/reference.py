@@ -1,7 +1,7 @@
 """The reference spawner: a small single-threaded program that clones the daemon's children.
 
-It blocks in one system call when there is nothing to do, holds nothing between requests, and ends
-only when its control socket does. The interface is described in ``plan.py``.
+It blocks in one system call when there is nothing to do, holds nothing between requests but the
+pids that it has cloned, and ends only when its control socket does. The interface is described in ``plan.py``.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import array
 import errno
 import gc
+import itertools
 import os
 import signal
 import socket
 import sys
+import time
 from typing import NoReturn
 
 import msgpack
@@ -22,6 +24,9 @@ from procnursery.spawner.child import Child
 from procnursery.spawner.plan import Plan
 
 MAX_REQUEST = 4096
+MAX_MAINS = 8192
+"""Beyond so many remembered children those that are gone are forgotten."""
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 MAX_DESCRIPTORS = 16
 _NAMES = frozenset({"plan", "report", "stdin", "stdout", "stderr", "cgroup"})
 _REFUSALS_OF_CLONE3 = (errno.ENOSYS, errno.EPERM, errno.E2BIG, errno.EINVAL)
@@ -33,12 +38,16 @@ class Spawner:
 
     :param control: its end of the control socket
     :param sweeper: argv to execute at the end
+    :param mains: pids of main processes that another spawner has cloned
     """
 
-    def __init__(self, control: socket.socket, sweeper: list[str], *, clone3: bool) -> None:
+    def __init__(
+        self, control: socket.socket, sweeper: list[str], mains: list[int], *, clone3: bool
+    ) -> None:
         self._control = control
         self._sweeper = sweeper
         self._clone3 = clone3
+        self._mains = dict.fromkeys(mains, _ticks_since_boot())
 
     def run(self) -> None:
         """Serve requests until the daemon is gone, then become the sweeper."""
@@ -60,7 +69,23 @@ class Spawner:
                 for fd in numbers:
                     os.close(fd)
         if self._sweeper:
-            os.execv(self._sweeper[0], self._sweeper)
+            self._become_sweeper()
+
+    def _become_sweeper(self) -> NoReturn:
+        """Hand on what was cloned: a program without the marker in its environment is found by
+        nothing else once its parent is dead."""
+        memory = os.memfd_create("procnursery-mains")
+        lines = "".join(f"{pid} {ticks}\n" for pid, ticks in self._mains.items()).encode()
+        while lines:
+            lines = lines[os.write(memory, lines) :]
+        os.lseek(memory, 0, os.SEEK_SET)
+        os.dup2(memory, 0)
+        os.execv(self._sweeper[0], [*self._sweeper, "--mains"])
+
+    def _remember(self, pid: int) -> None:
+        self._mains[pid] = _ticks_since_boot()
+        if len(self._mains) > MAX_MAINS:
+            self._mains = {one: at for one, at in self._mains.items() if _exists(one)}
 
     def _serve(self, data: bytes, numbers: list[int], flags: int) -> None:
         """One request; whatever is wrong with it is reported, if there is a report socket."""
@@ -84,6 +109,7 @@ class Spawner:
             os.set_inheritable(report.fileno(), False)
             child = Child(plan, report, named)
             pid = self._clone(child, named.get("cgroup"))
+            self._remember(pid)
             report.send(msgpack.packb(["cloned", pid]))
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
@@ -110,6 +136,21 @@ class Spawner:
         return pid
 
 
+def _ticks_since_boot() -> int:
+    """In the unit of the start time in /proc/PID/stat."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_SECOND)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _contents(memory: int) -> bytes:
     size = os.fstat(memory).st_size
     data = os.pread(memory, size, 0)
@@ -129,7 +170,7 @@ def _report_failure(named: dict[str, int], number: int, detail: str | None) -> N
 
 
 def main(argv: list[str]) -> NoReturn:
-    """``--control-fd N [--no-clone3] [-- SWEEPER…]``"""
+    """``--control-fd N [--no-clone3] [--main PID]… [-- SWEEPER…]``"""
     options, sweeper = argv, []
     if "--" in argv:
         middle = argv.index("--")
@@ -143,7 +184,8 @@ def main(argv: list[str]) -> NoReturn:
     control.setblocking(True)
     gc.disable()  # no cycles are made here, and a collection would cost copied pages in children
     gc.freeze()
-    Spawner(control, sweeper, clone3="--no-clone3" not in options).run()
+    mains = [int(pid) for option, pid in itertools.pairwise(options) if option == "--main"]
+    Spawner(control, sweeper, mains, clone3="--no-clone3" not in options).run()
     sys.exit(0)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from procnursery.client.blocking import connect
 from tests.cli.command import spawn
 from tests.daemons import (
     NOBODY,
@@ -111,6 +112,27 @@ def test_killed_daemon(contained_daemon: Daemon, mark: str, short_path: Path) ->
         assert command.stderr is not None
         assert b"is gone" in command.stderr.read()
         none_left(mark)
+
+
+def test_killed_daemon_and_a_program_without_markers(
+    contained_daemon: Daemon, mark: str, short_path: Path
+) -> None:
+    """``env -i`` clears the marker from the main process itself."""
+    host = contained_daemon.address
+    script = f"echo ready; while :; do sleep 0.05; done; : {mark}"
+    with connect(host) as client:
+        before = client.info().spawner.pid
+        assert before is not None
+        first = client.start(["env", "-i", "/bin/sh", "-c", script], on_disconnect="keep")
+        os.kill(before, signal.SIGKILL)
+        eventually(lambda: client.info().spawner.restarts == 1, "another spawner is there")
+        second = client.start(["env", "-i", "/bin/sh", "-c", script], on_disconnect="keep")
+        for process in (first, second):
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+    assert len(processes_with(mark)) == 2
+    contained_daemon.sigkill()
+    none_left(mark)
 
 
 def test_killed_embedded_daemon(mark: str, short_path: Path) -> None:
