@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.measuring import Line, floor, running_daemon
 from procnursery.client.blocking import Connection, connect
 from procnursery.client.core import make_spec
+from procnursery.client.exchange import ProcessEvents
 from procnursery.protocol import messages as m
 
 SERIAL, FLIGHT, WIDTH = 100, 400, 32
@@ -108,7 +109,8 @@ def _flight(connection: Connection, count: int, width: int) -> float:
     params = _spec()
 
     def work() -> None:
-        started, flying = 0, []
+        started = 0
+        flying: list[ProcessEvents] = []
         while started < count or flying:
             while started < count and len(flying) < width:
                 flying.append(connection.exchange.start(params, lambda *_: None)[1])

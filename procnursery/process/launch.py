@@ -159,6 +159,8 @@ class Launch:
             self.child = self._reaper.expect(birth.pid)
             self.child.on_exit = self._exited
             self._tree.set_main(birth.pid)
+            if self.child.exited:  # reaped before its birth was reported
+                self._tree.main_ended()
         for name, path in (("stdout", self._plan.stdout_path), ("stderr", self._plan.stderr_path)):
             if path is not None and name in birth.reading:
                 fd, start = birth.reading.pop(name)

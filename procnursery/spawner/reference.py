@@ -1,7 +1,8 @@
 """The reference spawner: a small single-threaded program that clones the daemon's children.
 
 It blocks in one system call when there is nothing to do, holds nothing between requests but the
-pids that it has cloned, and ends only when its control socket does. The interface is described in ``plan.py``.
+pids that it has cloned, and ends only when its control socket does. The interface is described in
+``plan.py``.
 """
 
 from __future__ import annotations
