@@ -18,7 +18,7 @@ AF_UNIX SOCK_SEQPACKET socketpair. Each message on it asks for one child: a Mess
 
 The child is cloned with CLONE_PARENT, so that it is a child of the daemon. Nothing is answered on
 the control socket. When that socket ends, the daemon is gone: the spawner executes
-``SWEEPER… --mains``, with one line ``PID TICKS`` on its standard input for each main process that it
+``SWEEPER… --mains``, with a line ``PID TICKS`` on its standard input for each main process that it
 knows, those of earlier spawners included, where TICKS is CLOCK_BOOTTIME in clock ticks when it was
 cloned, or when the spawner learnt of it.
 
