@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from typing import NoReturn
 
 import msgpack
@@ -22,7 +23,6 @@ from procnursery.spawner.plan import UNLIMITED, Plan
 DEFAULT_PATH = b"/bin:/usr/bin"
 """Where execvp(3) looks when there is no PATH."""
 FAILED_STATUS = 127
-_ALL_SIGNALS = [number for number in range(1, signal.NSIG) if number not in (9, 19, 32, 33)]
 
 
 class StageError(Exception):
@@ -34,10 +34,18 @@ class Child:
 
     :param report: its end of the report socket
     :param descriptors: what came with the request, by name
+    :param ignored: signals that the spawner ignores or catches
     """
 
-    def __init__(self, plan: Plan, report: socket.socket, descriptors: dict[str, int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        report: socket.socket,
+        descriptors: dict[str, int],
+        ignored: Sequence[int],
+    ) -> None:
         self.plan = plan
+        self.ignored = ignored
         self.report = report
         self.descriptors = descriptors
         self.stage = "clone"
@@ -108,8 +116,8 @@ class Child:
         os.closerange(start, 2**31 - 1)
 
     def _signals(self) -> None:
-        """CLONE_CLEAR_SIGHAND leaves ignored signals ignored, and CPython ignores two."""
-        for number in _ALL_SIGNALS:
+        """Neither clone nor exec resets ignored signals, and CPython ignores two."""
+        for number in self.ignored:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         system.restore_timer_slack()

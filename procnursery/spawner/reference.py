@@ -48,6 +48,11 @@ class Spawner:
         self._control = control
         self._sweeper = sweeper
         self._clone3 = clone3
+        self._ignored = [
+            number
+            for number in signal.valid_signals()
+            if signal.getsignal(number) is not signal.SIG_DFL
+        ]
         self._mains = dict.fromkeys(mains, _ticks_since_boot())
 
     def run(self) -> None:
@@ -108,7 +113,7 @@ class Spawner:
         report = socket.socket(fileno=os.dup(named.pop("report")))
         try:
             os.set_inheritable(report.fileno(), False)
-            child = Child(plan, report, named)
+            child = Child(plan, report, named, self._ignored)
             pid = self._clone(child, named.get("cgroup"))
             self._remember(pid)
             report.send(msgpack.packb(["cloned", pid]))
