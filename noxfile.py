@@ -72,7 +72,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def spec(session: nox.Session) -> None:
     """Check that text, schema, tables, vectors, classes and tests of the protocol agree."""
-    install(session, "spec", "test")
+    install(session, "test")
     session.run("python", "spec/tools/generate.py", "--check")
     session.run("python", "spec/tools/check.py")
     session.run("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", ".gitlab-ci.yml")

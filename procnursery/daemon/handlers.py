@@ -222,7 +222,7 @@ class Handlers:
         with trio.CancelScope() as scope:
             if timeout is not None:
                 scope.deadline = trio.current_time() + timeout
-            await process.record.wait_reached(params.until)
+            await process.wait_reached(params.until)
         if not process.record.reached(params.until):
             raise RequestError(
                 "timed_out", f"process {params.id} is {process.record.state} after {timeout} s"
@@ -258,25 +258,14 @@ class Handlers:
     # Input
 
     def _write(self, _session: Session, params: m.StdinWriteParams) -> Awaitable[m.StdinResult]:
-        stdin = self._stdin(params.id)
         # Takes its turn now, so that writes stay in the order in which they came.
-        return self._written(stdin, stdin.write(params.offset, params.data))
-
-    @staticmethod
-    async def _written(stdin: StdinPipe, work: Awaitable[int]) -> m.StdinResult:
-        before = stdin.taken
-        try:
-            return m.StdinResult(offset=await work)
-        except trio.Cancelled:
-            if stdin.taken == before:
-                raise
-            return m.StdinResult(offset=stdin.taken)
+        return self._taken(self._stdin(params.id).write(params.offset, params.data))
 
     def _close(self, _session: Session, params: m.StdinCloseParams) -> Awaitable[m.StdinResult]:
-        return self._closed(self._stdin(params.id).close(params.offset))
+        return self._taken(self._stdin(params.id).close(params.offset))
 
     @staticmethod
-    async def _closed(work: Awaitable[int]) -> m.StdinResult:
+    async def _taken(work: Awaitable[int]) -> m.StdinResult:
         return m.StdinResult(offset=await work)
 
     def _stdin(self, process_id: str) -> StdinPipe:

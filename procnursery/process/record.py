@@ -89,11 +89,6 @@ class Record:
         """Whether the process is in ``state`` or beyond it."""
         return self.state == "closed" or self.state == state
 
-    async def wait_reached(self, state: Literal["exited", "closed"]) -> None:
-        """Wait until the process is in ``state`` or beyond it."""
-        while not self.reached(state):
-            await self.wait_change()
-
     def add_act(self, act: Act) -> None:
         """Remember an act; of very many, the latest."""
         self.acts.append(act)

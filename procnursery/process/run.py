@@ -493,6 +493,16 @@ class ManagedProcess:
         self._send_to_tree("stop", name, cause, by)
         record.changed()
 
+    async def wait_reached(self, state: Literal["exited", "closed"]) -> None:
+        """Wait until the process is in ``state`` or beyond it.
+
+        :raises RequestError: ``not_found``: its start has failed, so it never was
+        """
+        while not self.record.reached(state):
+            if self.failure is not None:
+                raise RequestError("not_found", f"the start of process {self.id} has failed")
+            await self.record.wait_change()
+
     async def wait_stopped(self) -> None:
         """Wait for the end of a stop: the process is closed, or what could not be ended is known.
 

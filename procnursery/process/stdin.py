@@ -93,6 +93,10 @@ class StdinPipe:
                     await trio.lowlevel.wait_writable(self._fd)
                 except trio.ClosedResourceError:
                     raise self._reader_gone(before) from None
+                except trio.Cancelled:
+                    if self.taken == before:
+                        raise
+                    return self.taken  # some of it was taken, which the writer has to know
             except BrokenPipeError:
                 self.shut()
                 raise self._reader_gone(before) from None

@@ -19,7 +19,7 @@ import pytest
 from tests.conformance.peer import Peer
 from tests.daemons import Daemon, running_daemon
 
-OWN_CONFIG = 'hello_timeout = 1.0\nwrite_timeout = 2.0\ncontainment = "auto"\n'
+OWN_CONFIG = 'hello_timeout = 1.0\nwrite_timeout = 4.0\ncontainment = "auto"\n'
 Connect = Callable[..., Peer]
 _results: dict[str, set[str]] = {}
 
@@ -122,7 +122,7 @@ def hello_timeout(request: pytest.FixtureRequest, own: Daemon | None) -> float:
 def write_timeout(request: pytest.FixtureRequest, own: Daemon | None) -> float:
     """Seconds that a peer may go without reading."""
     given: float | None = request.config.getoption("--write-timeout")
-    return given or (2.0 if own is not None else 30.0)
+    return given or (4.0 if own is not None else 30.0)
 
 
 @pytest.fixture

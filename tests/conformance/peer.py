@@ -73,7 +73,8 @@ class Peer:
         self.replies: dict[int, tuple[Any, Any]] = {}
         self.order: list[Any] = []
         self.largest = 0
-        self._buffer = b""
+        self._buffer = bytearray()
+        self._reached: dict[int, int] = {}
         self._next_id = 0
         self.goodbye: str | None = None
         self.hello: dict[str, Any] = {}
@@ -124,8 +125,8 @@ class Peer:
             if len(self._buffer) >= 4:
                 size = struct.unpack(">I", self._buffer[:4])[0]
                 if len(self._buffer) >= 4 + size:
-                    payload = self._buffer[4 : 4 + size]
-                    self._buffer = self._buffer[4 + size :]
+                    payload = bytes(self._buffer[4 : 4 + size])
+                    del self._buffer[: 4 + size]
                     self.largest = max(self.largest, size)
                     return self._sort(msgpack.unpackb(payload, raw=False))
             self.sock.settimeout(max(0.001, deadline - time.monotonic()))
@@ -148,6 +149,9 @@ class Peer:
         else:
             assert kind == 2
             self.notes.append((message[1], message[2]))
+            if message[1] == "output.data":
+                params = message[2]
+                self._reached[params["subscription"]] = params["offset"] + len(params["data"])
             if message[1] == "goodbye":
                 self.goodbye = message[2]["code"]
         return message
@@ -277,6 +281,10 @@ class Peer:
         return b"".join(
             params["data"] for method, params in self.delivered(number) if method == "output.data"
         )
+
+    def reached(self, number: int) -> int:
+        """Offset behind the last bytes that have arrived on a subscription."""
+        return self._reached.get(number, 0)
 
     def ended(self, number: int) -> Any:
         """The output.end of a subscription, once it has arrived."""

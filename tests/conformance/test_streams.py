@@ -167,7 +167,7 @@ def test_every_byte_once(peer: Peer, mode: str) -> None:
         peer.take()
         peer.notify(
             "output.credit",
-            {"subscription": number, "credit": 2**40, "consumed": len(peer.data(number))},
+            {"subscription": number, "credit": 2**40, "consumed": peer.reached(number)},
         )
     assert peer.data(number) == data
     found = peer.wait(process)["streams"]["stdout"]
@@ -500,7 +500,7 @@ def test_consumed_by_credit(peer: Peer) -> None:
     assert at_rest < 10_000
     while not (peer.ended(fast) and peer.ended(slow)):
         for number in (fast, slow):
-            consumed = len(peer.data(number))
+            consumed = peer.reached(number)
             peer.notify("output.credit", credit | {"subscription": number, "consumed": consumed})
         peer.take()
     assert peer.data(fast) == peer.data(slow) == data
