@@ -41,19 +41,28 @@ def decode(cls: type[T], value: Any, *, tolerant: bool = False) -> T:
 def encode(value: Any) -> Any:
     """Make maps and arrays from attrs values; fields that have their default are left out."""
     cls: Any = type(value)
+    if cls in _PLAIN:
+        return value
     if attrs.has(cls):
         result = {}
         for name, key, default in _class_encoder(cls):
             field = getattr(value, name)
-            if field is default or (type(field) is type(default) and field == default):
+            if field is default:
                 continue
-            result[key] = encode(field)
+            kind = type(field)
+            if kind is type(default) and field == default:
+                continue
+            result[key] = field if kind in _PLAIN else encode(field)
         return result
-    if isinstance(value, (tuple, list)):
+    if cls is tuple or cls is list:
         return [encode(item) for item in value]
     if isinstance(value, Mapping):
         return {key: encode(item) for key, item in value.items()}
     return value
+
+
+_PLAIN = frozenset({int, str, bytes, bool, float, type(None)})
+"""Types of which a value is what it becomes; most fields are of these."""
 
 
 @functools.cache
