@@ -8,7 +8,7 @@ AF_UNIX SOCK_SEQPACKET socketpair. Each message on it asks for one child: a Mess
 ``{"fds": [name, …]}`` that names, in order, the descriptors that come with it (SCM_RIGHTS):
 
 ``plan``
-    a memfd with a plan (:meth:`Plan.to_bytes`); mandatory
+    a memfd with a plan (:meth:`Plan.to_bytes`), behind which notes are written; mandatory
 ``report``
     one end of a SOCK_SEQPACKET socketpair for the reports on this child; mandatory
 ``stdin``, ``stdout``, ``stderr``
@@ -22,14 +22,23 @@ the control socket. When that socket ends, the daemon is gone: the spawner execu
 knows, those of earlier spawners included, where TICKS is CLOCK_BOOTTIME in clock ticks when it was
 cloned, or when the spawner learnt of it.
 
+Notes are what the daemon reads when it wants to know, so that an ordinary start wakes it only
+once, by the end of the report socket. They are in the byte order of the machine, at these offsets
+behind the plan:
+
+0: pid, 32 bits
+    by the spawner after clone, and by the child as its first act: it is known even if either dies
+4: stage, 8 bits: index in :data:`STAGES`
+    by the child, before a stage that opens a file of the user and may block for ever
+5: given up, 8 bits
+    set by the daemon; the child looks at it after each note of a stage and before exec, and exits
+    if it is set. So either the daemon finds the pid that it is to kill, or the child finds this.
+8: 7 numbers of 64 bits: realtime s and ns, monotonic s and ns, own usage so far: user µs,
+   system µs, largest resident set in KiB
+    by the child, its last act before execve(2)
+
 Reports are one message each, a MessagePack array:
 
-``["cloned", pid]``
-    by the spawner, after clone
-``["alive", pid]``
-    by the child, as its first act: its pid is known even if the spawner dies
-``["stage", name]``
-    by the child, before a stage that opens a file of the user and may block for ever
 ``["reading", stream, start]`` with a descriptor
     a descriptor for reading the file just opened for ``stdout`` or ``stderr``, and the offset at
     which output starts; sent only if the target user may read the file
@@ -37,8 +46,8 @@ Reports are one message each, a MessagePack array:
     the child waits at its gate for the message ``["release"]`` on its report socket
 ``["failed", stage, errno or nil, detail or nil]``
     by the spawner (stage ``clone``) or the child, which then exits with status 127
-``["exec", rt_sec, rt_nsec, mono_sec, mono_nsec, user_us, system_us, max_rss_kib]``
-    the last act before execve(2): both clocks, and the child's own usage so far
+``["exec", …]`` with the 7 numbers
+    instead of their note, where RLIMIT_FSIZE could forbid to write it
 
 then end of file: execve closed the socket, or the child died. Only the flag PF_FORKNOEXEC of
 /proc/PID/stat tells which.
@@ -46,6 +55,7 @@ then end of file: execve closed the socket, or the child died. Only the flag PF_
 
 from __future__ import annotations
 
+import struct
 from typing import Any, NamedTuple
 
 import msgpack
@@ -76,6 +86,11 @@ STAGES = (
 """The stages of a start in the spawner and the child, in their order. Limits that are lowered are
 set last before the gate, under the same name ``rlimits``: an early RLIMIT_AS, NOFILE or FSIZE
 would break later stages."""
+
+NOTE_PID = struct.Struct("=I")
+NOTE_EXEC = struct.Struct("=7q")
+PID_AT, STAGE_AT, GIVEN_UP_AT, EXEC_AT = 0, 4, 5, 8
+NOTES_SIZE = EXEC_AT + NOTE_EXEC.size
 
 UNLIMITED = -1
 """RLIM_INFINITY in a plan."""

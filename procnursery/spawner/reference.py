@@ -21,7 +21,7 @@ from typing import NoReturn
 import msgpack
 
 from procnursery.spawner import system
-from procnursery.spawner.child import Child
+from procnursery.spawner.child import Child, Notes
 from procnursery.spawner.plan import Plan
 
 MAX_REQUEST = 4096
@@ -103,7 +103,9 @@ class Spawner:
                 raise OSError(errno.EMFILE, "the request was truncated")
             if len(names) != len(numbers) or not {"plan", "report"} <= named.keys() <= _NAMES:
                 raise OSError(errno.EINVAL, "the request does not name its descriptors")
-            plan = Plan.from_bytes(_contents(named.pop("plan")))
+            memory = named.pop("plan")
+            plan = Plan.from_bytes(_contents(memory))
+            notes = Notes(memory)
         except OSError as error:
             _report_failure(named, error.errno or errno.EINVAL, error.strerror)
             return
@@ -113,13 +115,12 @@ class Spawner:
         report = socket.socket(fileno=os.dup(named.pop("report")))
         try:
             os.set_inheritable(report.fileno(), False)
-            child = Child(plan, report, named, self._ignored)
+            child = Child(plan, report, named, self._ignored, notes)
             pid = self._clone(child, named.get("cgroup"))
+            notes.write_pid(pid)
             self._remember(pid)
-            report.send(msgpack.packb(["cloned", pid]))
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                report.send(msgpack.packb(["failed", "clone", error.errno, None]))
+            report.send(msgpack.packb(["failed", "clone", error.errno, None]))
         finally:
             report.close()
 
