@@ -25,7 +25,9 @@ def idle() -> Iterator[Line]:
             connection.start(["sleep", "1000"])
         spawner = connections[0].info().spawner.pid
         assert spawner is not None
-        time.sleep(1.0)  # what the last start leaves to do, such as worker threads going home
+        time.sleep(1.0)
+        while daemon.num_threads() > 1:  # workers for files end when they had nothing to do
+            time.sleep(0.5)
         before = wakeups(daemon.pid), wakeups(spawner)
         time.sleep(QUIET)
         after = wakeups(daemon.pid), wakeups(spawner)

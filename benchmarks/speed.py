@@ -18,7 +18,8 @@ from procnursery.client.exchange import ProcessEvents
 from procnursery.protocol import messages as m
 
 SERIAL, FLIGHT, WIDTH = 100, 400, 32
-COPY = 200_000_000
+COPY = 1_000_000_000
+"""Bytes, so many that starting the command does not count."""
 Measure = Callable[[], float]
 
 

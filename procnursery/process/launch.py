@@ -123,10 +123,9 @@ class Launch:
     @property
     def stage(self) -> str:
         """The latest stage known to have been reached."""
-        if self._birth is None:
+        if self._birth is None or self.child is None:
             return "clone"
-        self._birth.read_notes()
-        return "clone" if self._birth.pid is None else self._birth.stage or "close_range"
+        return self._birth.stage or "close_range"
 
     async def run(self) -> Launched:
         """Start the child. When cancelled, the child is killed and the caller finds out by
@@ -249,7 +248,6 @@ class Launch:
         if birth is None:
             return None
         with trio.CancelScope(shield=True):
-            birth.give_up()
             birth.poll()
             self._adopt(birth)
             if (

@@ -13,22 +13,15 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
-from typing import NoReturn
 
 import msgpack
 
 from procnursery.spawner import system
-from procnursery.spawner.plan import (
-    EXEC_AT,
-    GIVEN_UP_AT,
-    NOTE_EXEC,
-    NOTE_PID,
-    PID_AT,
-    STAGE_AT,
-    STAGES,
-    UNLIMITED,
-    Plan,
-)
+from procnursery.spawner.plan import UNLIMITED, Plan
+
+TYPE_CHECKING = False  # typing's own would import typing, which this small program does without
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 DEFAULT_PATH = b"/bin:/usr/bin"
 """Where execvp(3) looks when there is no PATH."""
@@ -39,37 +32,12 @@ class StageError(Exception):
     """What is wrong with a stage, where no errno says it."""
 
 
-class Notes:
-    """Notes behind the plan; see ``plan.py``.
-
-    :param memory: the memfd of the plan
-    """
-
-    def __init__(self, memory: int) -> None:
-        self.memory = memory
-        self._offset = os.fstat(memory).st_size
-
-    def write(self, at: int, data: bytes) -> None:
-        """Write one note."""
-        os.pwrite(self.memory, data, self._offset + at)
-
-    def write_pid(self, pid: int) -> None:
-        """The child has been cloned."""
-        self.write(PID_AT, NOTE_PID.pack(pid))
-
-    @property
-    def given_up(self) -> bool:
-        """Whether the daemon does not want this child any more."""
-        return os.pread(self.memory, 1, self._offset + GIVEN_UP_AT) not in (b"", b"\0")
-
-
 class Child:
     """The child's work.
 
     :param report: its end of the report socket
     :param descriptors: what came with the request, by name
     :param ignored: signals that the spawner ignores or catches
-    :param notes: where the daemon looks when it wants to know
     """
 
     def __init__(
@@ -78,10 +46,8 @@ class Child:
         report: socket.socket,
         descriptors: dict[str, int],
         ignored: Sequence[int],
-        notes: Notes,
     ) -> None:
         self.plan = plan
-        self.notes = notes
         self.ignored = ignored
         self.report = report
         self.descriptors = descriptors
@@ -93,7 +59,7 @@ class Child:
         :param join_cgroup: the clone could not do it
         """
         try:
-            self.notes.write_pid(os.getpid())
+            self._tell("alive", os.getpid())
             if join_cgroup and "cgroup" in self.descriptors:
                 self._join_cgroup()
             for stage, step in (
@@ -131,14 +97,6 @@ class Child:
     def _tell(self, *record: object) -> None:
         self.report.send(msgpack.packb(record))
 
-    def _note_stage(self) -> None:
-        self.notes.write(STAGE_AT, bytes([STAGES.index(self.stage)]))
-        self._leave_if_given_up()
-
-    def _leave_if_given_up(self) -> None:
-        if self.notes.given_up:
-            os._exit(FAILED_STATUS)
-
     def _fail(self, number: int | None, detail: str | None) -> None:
         self._tell("failed", self.stage, number, detail)
 
@@ -152,7 +110,7 @@ class Child:
     def _close_range(self) -> None:
         """Keep 0 to 2, the report and what came with the request; those above 2 vanish at exec,
         since all of them are close-on-exec."""
-        keep = sorted({self.report.fileno(), self.notes.memory, *self.descriptors.values()})
+        keep = sorted({self.report.fileno(), *self.descriptors.values()})
         start = 3
         for fd in keep:
             if fd >= start:
@@ -179,9 +137,6 @@ class Child:
             sources.append(fd)
         while self.report.fileno() < 3:
             self.report = self.report.dup()
-        while self.notes.memory < 3:
-            self.notes.memory = os.dup(self.notes.memory)
-            os.set_inheritable(self.notes.memory, False)
         for target, fd in enumerate(sources):
             os.dup2(fd, target)
         if self.plan.stderr_to_stdout:
@@ -256,12 +211,12 @@ class Child:
         os.umask(self.plan.umask)
 
     def _cwd(self) -> None:
-        self._note_stage()
+        self._tell("stage", "cwd")
         os.chdir(self.plan.cwd)
 
     def _open_stdin(self) -> None:
         if self.plan.stdin_path is not None:
-            self._note_stage()
+            self._tell("stage", "stdin")
             _place(os.open(self.plan.stdin_path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC), 0)
 
     def _open_stdout(self) -> None:
@@ -276,7 +231,7 @@ class Child:
 
     def _open_output(self, name: str, path: bytes, append: bool, target: int) -> None:
         """O_APPEND in both cases, so that several writers never overwrite each other."""
-        self._note_stage()
+        self._tell("stage", name)
         mode = os.O_APPEND if append else os.O_APPEND | os.O_TRUNC
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC | mode, 0o666)
         written = os.fstat(fd)
@@ -313,18 +268,13 @@ class Child:
             environment[name] = value
         candidates = _candidates(plan, environment)
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        self._leave_if_given_up()
-        limited = resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
-        numbers = (
+        self._tell(
+            "exec",
             *_clocks(),
             round(usage.ru_utime * 1e6),
             round(usage.ru_stime * 1e6),
             usage.ru_maxrss,
         )
-        if limited:  # writing the note could end this process by SIGXFSZ
-            self._tell("exec", *numbers)
-        else:
-            self.notes.write(EXEC_AT, NOTE_EXEC.pack(*numbers))
         denied = False
         for candidate in candidates:
             try:

@@ -8,7 +8,7 @@ AF_UNIX SOCK_SEQPACKET socketpair. Each message on it asks for one child: a Mess
 ``{"fds": [name, …]}`` that names, in order, the descriptors that come with it (SCM_RIGHTS):
 
 ``plan``
-    a memfd with a plan (:meth:`Plan.to_bytes`), behind which notes are written; mandatory
+    a memfd with a plan (:meth:`Plan.to_bytes`); mandatory
 ``report``
     one end of a SOCK_SEQPACKET socketpair for the reports on this child; mandatory
 ``stdin``, ``stdout``, ``stderr``
@@ -22,23 +22,14 @@ the control socket. When that socket ends, the daemon is gone: the spawner execu
 knows, those of earlier spawners included, where TICKS is CLOCK_BOOTTIME in clock ticks when it was
 cloned, or when the spawner learnt of it.
 
-Notes are what the daemon reads when it wants to know, so that an ordinary start wakes it only
-once, by the end of the report socket. They are in the byte order of the machine, at these offsets
-behind the plan:
-
-0: pid, 32 bits
-    by the spawner after clone, and by the child as its first act: it is known even if either dies
-4: stage, 8 bits: index in :data:`STAGES`
-    by the child, before a stage that opens a file of the user and may block for ever
-5: given up, 8 bits
-    set by the daemon; the child looks at it after each note of a stage and before exec, and exits
-    if it is set. So either the daemon finds the pid that it is to kill, or the child finds this.
-8: 7 numbers of 64 bits: realtime s and ns, monotonic s and ns, own usage so far: user µs,
-   system µs, largest resident set in KiB
-    by the child, its last act before execve(2)
-
 Reports are one message each, a MessagePack array:
 
+``["cloned", pid]``
+    by the spawner, after clone
+``["alive", pid]``
+    by the child, as its first act: its pid is known even if the spawner dies
+``["stage", name]``
+    by the child, before a stage that opens a file of the user and may block for ever
 ``["reading", stream, start]`` with a descriptor
     a descriptor for reading the file just opened for ``stdout`` or ``stderr``, and the offset at
     which output starts; sent only if the target user may read the file
@@ -46,17 +37,14 @@ Reports are one message each, a MessagePack array:
     the child waits at its gate for the message ``["release"]`` on its report socket
 ``["failed", stage, errno or nil, detail or nil]``
     by the spawner (stage ``clone``) or the child, which then exits with status 127
-``["exec", …]`` with the 7 numbers
-    instead of their note, where RLIMIT_FSIZE could forbid to write it
+``["exec", rt_sec, rt_nsec, mono_sec, mono_nsec, user_us, system_us, max_rss_kib]``
+    the last act before execve(2): both clocks, and the child's own usage so far
 
 then end of file: execve closed the socket, or the child died. Only the flag PF_FORKNOEXEC of
 /proc/PID/stat tells which.
 """
 
 from __future__ import annotations
-
-import struct
-from typing import Any, NamedTuple
 
 import msgpack
 
@@ -87,48 +75,95 @@ STAGES = (
 set last before the gate, under the same name ``rlimits``: an early RLIMIT_AS, NOFILE or FSIZE
 would break later stages."""
 
-NOTE_PID = struct.Struct("=I")
-NOTE_EXEC = struct.Struct("=7q")
-PID_AT, STAGE_AT, GIVEN_UP_AT, EXEC_AT = 0, 4, 5, 8
-NOTES_SIZE = EXEC_AT + NOTE_EXEC.size
-
 UNLIMITED = -1
 """RLIM_INFINITY in a plan."""
 
 
-class Plan(NamedTuple):
-    """What a child is to become."""
+class Plan:
+    """What a child is to become; a class without helpers, since they would double what this small
+    program imports.
 
-    argv: list[bytes]
-    env: list[bytes]
-    """``NAME=value``, complete."""
-    executable: bytes | None = None
-    """Exact path; None: argv[0] is looked up in the PATH of ``env``."""
-    cwd: bytes = b"/"
-    uid: int | None = None
-    gid: int | None = None
-    groups: list[int] | None = None
-    umask: int = 0o022
-    rlimits: list[list[int]] = []  # noqa: RUF012 - never changed; a tuple would not survive msgpack
-    """[resource, soft, hard]."""
-    affinity: list[int] | None = None
-    nice: int | None = None
-    scheduler: list[int] | None = None
-    """[policy, priority]."""
-    ionice: list[int] | None = None
-    """[class, level]."""
-    oom_score_adj: int | None = None
-    stdin_path: bytes | None = None
-    stdout_path: bytes | None = None
-    stdout_append: bool = False
-    stderr_path: bytes | None = None
-    stderr_append: bool = False
-    stderr_to_stdout: bool = False
-    gate: bool = False
+    :param env: ``NAME=value``, complete
+    :param executable: exact path; None: argv[0] is looked up in the PATH of ``env``
+    :param rlimits: [resource, soft, hard] each
+    :param scheduler: [policy, priority]
+    :param ionice: [class, level]
+    """
+
+    __slots__ = (
+        "affinity",
+        "argv",
+        "cwd",
+        "env",
+        "executable",
+        "gate",
+        "gid",
+        "groups",
+        "ionice",
+        "nice",
+        "oom_score_adj",
+        "rlimits",
+        "scheduler",
+        "stderr_append",
+        "stderr_path",
+        "stderr_to_stdout",
+        "stdin_path",
+        "stdout_append",
+        "stdout_path",
+        "uid",
+        "umask",
+    )
+
+    def __init__(
+        self,
+        *,
+        argv: list[bytes],
+        env: list[bytes],
+        executable: bytes | None = None,
+        cwd: bytes = b"/",
+        uid: int | None = None,
+        gid: int | None = None,
+        groups: list[int] | None = None,
+        umask: int = 0o022,
+        rlimits: list[list[int]] | None = None,
+        affinity: list[int] | None = None,
+        nice: int | None = None,
+        scheduler: list[int] | None = None,
+        ionice: list[int] | None = None,
+        oom_score_adj: int | None = None,
+        stdin_path: bytes | None = None,
+        stdout_path: bytes | None = None,
+        stdout_append: bool = False,
+        stderr_path: bytes | None = None,
+        stderr_append: bool = False,
+        stderr_to_stdout: bool = False,
+        gate: bool = False,
+    ) -> None:
+        self.argv = argv
+        self.env = env
+        self.executable = executable
+        self.cwd = cwd
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.umask = umask
+        self.rlimits = rlimits or []
+        self.affinity = affinity
+        self.nice = nice
+        self.scheduler = scheduler
+        self.ionice = ionice
+        self.oom_score_adj = oom_score_adj
+        self.stdin_path = stdin_path
+        self.stdout_path = stdout_path
+        self.stdout_append = stdout_append
+        self.stderr_path = stderr_path
+        self.stderr_append = stderr_append
+        self.stderr_to_stdout = stderr_to_stdout
+        self.gate = gate
 
     def to_bytes(self) -> bytes:
         """The plan as a MessagePack map."""
-        packed: bytes = msgpack.packb(self._asdict())
+        packed: bytes = msgpack.packb({name: getattr(self, name) for name in self.__slots__})
         return packed
 
     @classmethod
@@ -137,7 +172,7 @@ class Plan(NamedTuple):
 
         :raises ValueError: if it is not one, or has other fields than this version knows
         """
-        value: Any = msgpack.unpackb(data)
-        if not isinstance(value, dict) or set(value) != set(cls._fields):
+        value = msgpack.unpackb(data)
+        if not isinstance(value, dict) or set(value) != set(cls.__slots__):
             raise ValueError("not a plan of this version")
         return cls(**value)

@@ -17,17 +17,6 @@ from typing import Any
 import msgpack
 import trio
 
-from procnursery.spawner.plan import (
-    EXEC_AT,
-    GIVEN_UP_AT,
-    NOTE_EXEC,
-    NOTE_PID,
-    NOTES_SIZE,
-    PID_AT,
-    STAGE_AT,
-    STAGES,
-)
-
 log = logging.getLogger(__name__)
 
 CONTROL_FD = 3
@@ -45,9 +34,7 @@ class SpawnerUnavailable(Exception):
 class Birth:
     """One child on its way to its program, as its reports tell.
 
-    :param memory: the memfd of the plan; owned by the birth
-    :param offset: where notes begin in it
-    :ivar pid: once it was cloned
+    :ivar pid: known from the first report
     :ivar executed: (realtime ns, monotonic ns, user µs, system µs, max RSS KiB) as stamped by
         the child just before exec
     :ivar failed: (stage, errno or None, detail or None)
@@ -57,10 +44,8 @@ class Birth:
     :ivar ended: no more reports: it executed its program, failed, or died
     """
 
-    def __init__(self, report: socket.socket, memory: int, offset: int) -> None:
+    def __init__(self, report: socket.socket) -> None:
         self._report = report
-        self._memory = memory
-        self._offset = offset
         self.pid: int | None = None
         self.executed: tuple[int, int, int, int, int] | None = None
         self.failed: tuple[str, int | None, str | None] | None = None
@@ -70,40 +55,7 @@ class Birth:
         self.ended = False
 
     def poll(self) -> None:
-        """Take the notes and reports that are there."""
-        self._take_reports()
-        self.read_notes()  # behind the end of the reports, so that none is missed
-
-    def read_notes(self) -> None:
-        """Take the notes."""
-        notes = os.pread(self._memory, NOTES_SIZE, self._offset).ljust(NOTES_SIZE, b"\0")
-        (pid,) = NOTE_PID.unpack_from(notes, PID_AT)
-        if pid:
-            self.pid = pid
-        if notes[STAGE_AT]:
-            self.stage = STAGES[notes[STAGE_AT]]
-        numbers = NOTE_EXEC.unpack_from(notes, EXEC_AT)
-        if numbers[0]:
-            self._executes(*numbers)
-
-    def _executes(
-        self,
-        rt_sec: int,
-        rt_nsec: int,
-        mono_sec: int,
-        mono_nsec: int,
-        user: int,
-        system: int,
-        max_rss: int,
-    ) -> None:
-        realtime, monotonic = rt_sec * 10**9 + rt_nsec, mono_sec * 10**9 + mono_nsec
-        self.executed = (realtime, monotonic, user, system, max_rss)
-
-    def give_up(self) -> None:
-        """Have the child exit before its program, unless its pid is known already."""
-        os.pwrite(self._memory, b"\1", self._offset + GIVEN_UP_AT)
-
-    def _take_reports(self) -> None:
+        """Take the reports that have arrived."""
         while not self.ended:
             try:
                 data, ancillary, _flags, _address = self._report.recvmsg(
@@ -122,14 +74,24 @@ class Birth:
 
     def _take(self, record: list[Any], descriptors: list[int]) -> None:
         match record:
+            case ["cloned" | "alive", pid]:
+                self.pid = pid
             case ["failed", stage, number, detail]:
                 self.failed = (stage, number, detail)
             case ["reading", name, start] if descriptors:
                 self.reading[name] = (descriptors.pop(), start)
-            case ["exec", *numbers]:
-                self._executes(*numbers)
+            case ["stage", name]:
+                self.stage = name
             case ["held", *_stamps]:
                 self.held = True
+            case ["exec", rt_sec, rt_nsec, mono_sec, mono_nsec, user, system, max_rss]:
+                self.executed = (
+                    rt_sec * 10**9 + rt_nsec,
+                    mono_sec * 10**9 + mono_nsec,
+                    user,
+                    system,
+                    max_rss,
+                )
             case _:
                 raise SpawnerUnavailable(f"the spawner sent an unknown report: {record!r}")
         for descriptor in descriptors:
@@ -140,10 +102,9 @@ class Birth:
         await trio.lowlevel.wait_readable(self._report)
 
     def close(self) -> None:
-        """Give up the report socket, the notes and the descriptors that nobody took."""
+        """Give up the report socket and the descriptors that nobody took."""
         trio.lowlevel.notify_closing(self._report)
         self._report.close()
-        os.close(self._memory)
         for descriptor, _start in self.reading.values():
             os.close(descriptor)
         self.reading.clear()
@@ -245,14 +206,8 @@ class Spawner:
         return os.pidfd_open(pid)
 
     def pids(self) -> set[int]:
-        """Its pid, while there is one, and those of children on their way."""
-        found = set() if self.pid is None else {self.pid}
-        for birth in self._births:
-            if birth.pid is None:
-                birth.read_notes()
-            if birth.pid is not None:
-                found.add(birth.pid)
-        return found
+        """Its pid, while there is one."""
+        return set() if self.pid is None else {self.pid}
 
     @property
     def births(self) -> int:
@@ -273,20 +228,19 @@ class Spawner:
         :returns: its birth; to be given back to :meth:`settle`
         :raises OSError: if descriptors or memory for the request are lacking
         """
-        memory = os.memfd_create("procnursery-plan")
-        try:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        except BaseException:
-            os.close(memory)
-            raise
-        birth = Birth(ours, memory, len(plan))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        birth = Birth(ours)
         self._births.add(birth)
         try:
             with theirs:
-                _write_all(memory, plan)
-                names = ["plan", "report", *descriptors]
-                numbers = [memory, theirs.fileno(), *descriptors.values()]
-                await self._send(msgpack.packb({"fds": names}), numbers)
+                memory = os.memfd_create("procnursery-plan")
+                try:
+                    _write_all(memory, plan)
+                    names = ["plan", "report", *descriptors]
+                    numbers = [memory, theirs.fileno(), *descriptors.values()]
+                    await self._send(msgpack.packb({"fds": names}), numbers)
+                finally:
+                    os.close(memory)
         except BaseException:
             self.settle(birth)
             raise

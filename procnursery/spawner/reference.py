@@ -16,13 +16,16 @@ import signal
 import socket
 import sys
 import time
-from typing import NoReturn
 
 import msgpack
 
 from procnursery.spawner import system
-from procnursery.spawner.child import Child, Notes
+from procnursery.spawner.child import Child
 from procnursery.spawner.plan import Plan
+
+TYPE_CHECKING = False  # typing's own would import typing, which this small program does without
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 MAX_REQUEST = 4096
 MAX_MAINS = 8192
@@ -103,9 +106,7 @@ class Spawner:
                 raise OSError(errno.EMFILE, "the request was truncated")
             if len(names) != len(numbers) or not {"plan", "report"} <= named.keys() <= _NAMES:
                 raise OSError(errno.EINVAL, "the request does not name its descriptors")
-            memory = named.pop("plan")
-            plan = Plan.from_bytes(_contents(memory))
-            notes = Notes(memory)
+            plan = Plan.from_bytes(_contents(named.pop("plan")))
         except OSError as error:
             _report_failure(named, error.errno or errno.EINVAL, error.strerror)
             return
@@ -115,12 +116,13 @@ class Spawner:
         report = socket.socket(fileno=os.dup(named.pop("report")))
         try:
             os.set_inheritable(report.fileno(), False)
-            child = Child(plan, report, named, self._ignored, notes)
+            child = Child(plan, report, named, self._ignored)
             pid = self._clone(child, named.get("cgroup"))
-            notes.write_pid(pid)
             self._remember(pid)
+            report.send(msgpack.packb(["cloned", pid]))
         except OSError as error:
-            report.send(msgpack.packb(["failed", "clone", error.errno, None]))
+            if error.errno not in (errno.EPIPE, errno.ECONNRESET):
+                report.send(msgpack.packb(["failed", "clone", error.errno, None]))
         finally:
             report.close()
 
