@@ -165,8 +165,8 @@ def output_mode_option(default: str, modes: tuple[str, ...]) -> Callable[[F], F]
         default=default,
         show_default=True,
         help="pipe: through memory, the program waits for a slow reader. spool: kept in files by "
-        "the daemon. direct: the program writes the files itself, the daemon does nothing; not for programs "
-        "that open /dev/stdout anew. null: nowhere.",
+        "the daemon. direct: the program writes the files itself, the daemon does nothing; not for "
+        "programs that open /dev/stdout anew. null: nowhere.",
     )
 
 

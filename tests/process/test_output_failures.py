@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.peer import Peer
-from tests.daemons import Daemon
+from tests.daemons import Daemon, eventually
 
 PIPE = {"mode": "pipe"}
 SCRIPT = "head -c 50000 /dev/zero; read x; head -c 300000 /dev/zero; read x; printf tail; read x"
@@ -28,10 +28,14 @@ def test_a_full_disk_is_a_gap(daemon: Daemon, peer: Peer) -> None:
     before = resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE)
     process = peer.shell(SCRIPT, stdin=PIPE, stdout={"mode": "spool"})
     read = {"id": process, "stream": "stdout", "wait": 20}
-    peer.until(lambda: peer.call("output.read", read | {"offset": 0})["end"] == 50_000)
+
+    def end_is(offset: int) -> bool:
+        return bool(peer.call("output.read", read | {"offset": 0})["end"] == offset)
+
+    eventually(lambda: end_is(50_000), "the first bytes")
     resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (60_000, before[1]))
     peer.call("stdin.write", id=process, offset=0, data=b"\n")
-    peer.until(lambda: peer.call("output.read", read | {"offset": 0})["end"] == 350_000)
+    eventually(lambda: end_is(350_000), "those that the disk refuses")
     resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, before)
     peer.call("stdin.write", id=process, offset=1, data=b"\n")
     peer.call("stdin.close", id=process)
