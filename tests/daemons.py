@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 from procnursery.containment.cgroup import CgroupContainment, own_cgroup
 from procnursery.containment.tree import ContainmentUnavailable
 
@@ -176,4 +178,18 @@ def processes_with(text: str) -> list[int]:
         with contextlib.suppress(OSError):
             if text.encode() in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
+    return found
+
+
+def waiting_for_fifo(daemon: int) -> list[int]:
+    """Pids of a daemon's children that wait for the other end of a FIFO."""
+    found, told = [], False
+    for pid in Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            where = Path(f"/proc/{pid}/wchan").read_text()
+            told |= where not in ("", "0")
+            if "fifo" in where or "wait_for_partner" in where:
+                found.append(int(pid))
+    if not told:
+        pytest.skip("this kernel does not tell where a process waits")
     return found

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conformance.conftest import Connect
 from tests.conformance.peer import Peer
+from tests.daemons import eventually, waiting_for_fifo
 
 READY = "echo ready; "
 
@@ -129,19 +130,8 @@ def test_a_child_killed_in_set_up(peer: Peer, tmp_path: Path) -> None:
         "process.start", {"spec": {"argv": ["true"], "stdin": {"mode": "file", "path": str(fifo)}}}
     )
     daemon = peer.call("daemon.info")["daemon"]["pid"]
-    children = Path(f"/proc/{daemon}/task/{daemon}/children")
-    deadline = time.monotonic() + 20
-    waiting: list[int] = []
-    while not waiting and time.monotonic() < deadline:
-        waiting = [
-            int(pid)
-            for pid in children.read_text().split()
-            if "fifo" in Path(f"/proc/{pid}/wchan").read_text()
-            or "wait_for_partner" in Path(f"/proc/{pid}/wchan").read_text()
-        ]
-    if not waiting:
-        pytest.skip("this kernel does not tell where a process waits")
-    os.kill(waiting[0], 9)
+    eventually(lambda: bool(waiting_for_fifo(daemon)), "the child waits for the FIFO")
+    os.kill(waiting_for_fifo(daemon)[0], 9)
     peer.answered(number)
     error = peer.replies.pop(number)[0]
     assert error["code"] == "start_failed"

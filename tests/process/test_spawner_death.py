@@ -13,7 +13,7 @@ from procnursery.client.blocking import connect
 from procnursery.client.core import make_spec
 from procnursery.errors import StartFailed
 from procnursery.protocol.messages import StartParams
-from tests.daemons import Daemon, eventually
+from tests.daemons import Daemon, eventually, waiting_for_fifo
 
 
 def test_a_dead_spawner_is_replaced(daemon: Daemon) -> None:
@@ -40,7 +40,7 @@ def test_spawner_dies_during_a_start(daemon: Daemon, tmp_path: Path) -> None:
         spec = make_spec(["cat"], local=False, stdin=fifo, stdout="pipe")
         client.exchange.start(StartParams(spec=spec), lambda *reply: replies.append(reply))
         client.ping()
-        eventually(lambda: _waits_for_fifo(daemon.pid), "the child waits for the FIFO")
+        eventually(lambda: bool(waiting_for_fifo(daemon.pid)), "the child waits for the FIFO")
         os.kill(spawner, signal.SIGKILL)
         eventually(lambda: client.info().spawner.restarts == 1, "another spawner is there")
         fifo.write_text("late")
@@ -52,15 +52,6 @@ def test_spawner_dies_during_a_start(daemon: Daemon, tmp_path: Path) -> None:
         assert process.stdout.read() == b"late"
 
 
-def _waits_for_fifo(daemon: int) -> bool:
-    children = Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()
-    return any(
-        "wait_for_partner" in Path(f"/proc/{pid}/wchan").read_text()
-        or "fifo" in Path(f"/proc/{pid}/wchan").read_text()
-        for pid in children
-    )
-
-
 def test_killed_in_set_up(daemon: Daemon, tmp_path: Path) -> None:
     """A child that dies before exec closes its pipe without having executed anything."""
     fifo = tmp_path / "fifo"
@@ -70,10 +61,8 @@ def test_killed_in_set_up(daemon: Daemon, tmp_path: Path) -> None:
         spec = make_spec(["true"], local=False, stdin=fifo)
         client.exchange.start(StartParams(spec=spec), lambda *reply: replies.append(reply))
         client.ping()
-        eventually(lambda: _waits_for_fifo(daemon.pid), "the child waits for the FIFO")
-        spawner = other.info().spawner.pid
-        children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
-        (child,) = [int(pid) for pid in children if int(pid) != spawner]
+        eventually(lambda: bool(waiting_for_fifo(daemon.pid)), "the child waits for the FIFO")
+        (child,) = waiting_for_fifo(daemon.pid)
         os.kill(child, signal.SIGTERM)
         client.pump_until(lambda: bool(replies))
         _, error = replies[0]
