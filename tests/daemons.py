@@ -181,15 +181,20 @@ def processes_with(text: str) -> list[int]:
     return found
 
 
-def waiting_for_fifo(daemon: int) -> list[int]:
-    """Pids of a daemon's children that wait for the other end of a FIFO."""
-    found, told = [], False
-    for pid in Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split():
-        with contextlib.suppress(OSError):
-            where = Path(f"/proc/{pid}/wchan").read_text()
-            told |= where not in ("", "0")
-            if "fifo" in where or "wait_for_partner" in where:
-                found.append(int(pid))
-    if not told:
-        pytest.skip("this kernel does not tell where a process waits")
-    return found
+def wait_for_fifo(daemon: int) -> int:
+    """Wait until a child of the daemon waits for the other end of a FIFO; its pid."""
+    places: dict[int, str] = {}
+
+    def found() -> bool:
+        for pid in Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                places[int(pid)] = Path(f"/proc/{pid}/wchan").read_text()
+        return any("fifo" in one or "wait_for_partner" in one for one in places.values())
+
+    try:
+        eventually(found, "a child waits for a FIFO", 10)
+    except AssertionError:
+        if set(places.values()) <= {"", "0"}:
+            pytest.skip("this kernel does not tell where a process waits")
+        raise
+    return next(pid for pid, one in places.items() if "fifo" in one or "wait_for_partner" in one)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conformance.conftest import Connect
 from tests.conformance.peer import Peer
-from tests.daemons import eventually, waiting_for_fifo
+from tests.daemons import wait_for_fifo
 
 READY = "echo ready; "
 
@@ -130,8 +130,7 @@ def test_a_child_killed_in_set_up(peer: Peer, tmp_path: Path) -> None:
         "process.start", {"spec": {"argv": ["true"], "stdin": {"mode": "file", "path": str(fifo)}}}
     )
     daemon = peer.call("daemon.info")["daemon"]["pid"]
-    eventually(lambda: bool(waiting_for_fifo(daemon)), "the child waits for the FIFO")
-    os.kill(waiting_for_fifo(daemon)[0], 9)
+    os.kill(wait_for_fifo(daemon), 9)
     peer.answered(number)
     error = peer.replies.pop(number)[0]
     assert error["code"] == "start_failed"

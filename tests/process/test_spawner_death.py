@@ -13,7 +13,7 @@ from procnursery.client.blocking import connect
 from procnursery.client.core import make_spec
 from procnursery.errors import StartFailed
 from procnursery.protocol.messages import StartParams
-from tests.daemons import Daemon, eventually, waiting_for_fifo
+from tests.daemons import Daemon, eventually, wait_for_fifo
 
 
 def test_a_dead_spawner_is_replaced(daemon: Daemon) -> None:
@@ -40,7 +40,7 @@ def test_spawner_dies_during_a_start(daemon: Daemon, tmp_path: Path) -> None:
         spec = make_spec(["cat"], local=False, stdin=fifo, stdout="pipe")
         client.exchange.start(StartParams(spec=spec), lambda *reply: replies.append(reply))
         client.ping()
-        eventually(lambda: bool(waiting_for_fifo(daemon.pid)), "the child waits for the FIFO")
+        wait_for_fifo(daemon.pid)
         os.kill(spawner, signal.SIGKILL)
         eventually(lambda: client.info().spawner.restarts == 1, "another spawner is there")
         fifo.write_text("late")
@@ -61,9 +61,7 @@ def test_killed_in_set_up(daemon: Daemon, tmp_path: Path) -> None:
         spec = make_spec(["true"], local=False, stdin=fifo)
         client.exchange.start(StartParams(spec=spec), lambda *reply: replies.append(reply))
         client.ping()
-        eventually(lambda: bool(waiting_for_fifo(daemon.pid)), "the child waits for the FIFO")
-        (child,) = waiting_for_fifo(daemon.pid)
-        os.kill(child, signal.SIGTERM)
+        os.kill(wait_for_fifo(daemon.pid), signal.SIGTERM)
         client.pump_until(lambda: bool(replies))
         _, error = replies[0]
         assert error.code == "start_failed"
