@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,23 +14,21 @@ import trio
 from procnursery.containment.tree import Tree
 from procnursery.errors import RequestError, StartFailed
 from procnursery.host.clock import monotonic_seconds, stamp
-from procnursery.model import Act, ProcessSpec, Stamp, Survivor, TreeUsage
+from procnursery.model import ProcessSpec, Stamp, Survivor, TreeUsage
 from procnursery.process import account as accounts
 from procnursery.process.channels import Channels, needs_directory, open_channels
+from procnursery.process.delivery import ActCause, Delivery, StopCause, Target
 from procnursery.process.launch import Launch, Launched, make_plan, raise_for_resources
 from procnursery.process.output import Stream
 from procnursery.process.reaper import Child, Reaper
 from procnursery.process.record import Fact, Record, errno_name
 from procnursery.process.treewatch import watch_tree
-from procnursery.signals import signal_number
 from procnursery.spawner.proxy import Spawner
 
 VERIFY = 5.0
 """Seconds that a killed tree has to be empty before what is left is reported."""
 BURIAL = 1.0
 MAX_SURVIVORS = 64
-StopCause = Literal["requested", "timeout", "disconnect", "shutdown"]
-ActCause = Literal["requested", "timeout", "disconnect", "shutdown", "descendants"]
 
 
 class Surroundings(Protocol):
@@ -88,9 +83,8 @@ class ManagedProcess:
         self._around = surroundings
         self._tree: Tree | None = None
         self._launched: Launched | None = None
-        self._pidfd = -1
+        self._delivery: Delivery | None = None
         self._ladder: Ladder | None = None
-        self._kill_sent = False
         self._starting = trio.CancelScope()
         self._abandon_cause: tuple[StopCause, str] | None = None
         self._timeout_at = math.inf
@@ -198,6 +192,7 @@ class ManagedProcess:
             directory = await around.make_directory(self.id) if needs_directory(spec) else None
             self.channels = await open_channels(spec, account, directory, around.limiter)
             self._tree = around.new_tree(self.id)
+            self._delivery = Delivery(self.record, self._tree)
         except OSError as error:
             if error.errno in (errno.EROFS, errno.EACCES, errno.EIO):
                 raise StartFailed(
@@ -253,10 +248,8 @@ class ManagedProcess:
         record.times = attrs.evolve(record.times, exec=launched.executed, exec_seen=launched.seen)
         record.state = "running"
         self._around.executed()
-        if not launched.child.exited:
-            # Without a free descriptor the pid has to do: it is our own child's, not reaped.
-            with contextlib.suppress(OSError):
-                self._pidfd = os.pidfd_open(launched.child.pid)
+        assert self._delivery is not None
+        self._delivery.attach(launched.child)
         if self.spec.timeout is not None:
             since = monotonic_seconds(stamp()) - monotonic_seconds(launched.executed)
             self._timeout_at = trio.current_time() + self.spec.timeout - since
@@ -283,7 +276,7 @@ class ManagedProcess:
     # Until the main process has ended
 
     def _kill_due(self) -> float:
-        if self._ladder is None or self._kill_sent:
+        if self._ladder is None or self._delivery is None or self._delivery.killed:
             return math.inf
         return self._ladder.kill_at
 
@@ -304,7 +297,7 @@ class ManagedProcess:
             now = trio.current_time()
             if now >= self._kill_due():
                 assert self._ladder is not None
-                self._kill(self._ladder.cause, self._ladder.by)
+                self._signals.kill(self._ladder.cause, self._ladder.by)
                 verify_at = now + VERIFY
             elif now >= self._timeout_at:
                 self._time_out()
@@ -314,7 +307,7 @@ class ManagedProcess:
         assert child.rusage is not None
         assert child.at is not None
         record = self.record
-        self._close_pidfd()
+        self._signals.detach()
         record.record_exit(child.status, child.rusage, self._launched.setup, child.at)
         self._add_fact("exited", child.at, (record.outcome, record.cause, record.usage))
 
@@ -371,7 +364,7 @@ class ManagedProcess:
         if tree is None:
             return
         if tree.populated():
-            self._kill(cause, by)
+            self._signals.kill(cause, by)
             deadline = trio.current_time() + VERIFY
 
             def gone() -> bool:
@@ -438,13 +431,9 @@ class ManagedProcess:
         self._take_tree_usage()
         self.record.changed()
 
-    def _close_pidfd(self) -> None:
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-            self._pidfd = -1
-
     def _give_back(self) -> None:
-        self._close_pidfd()
+        if self._delivery is not None:
+            self._delivery.detach()
         if self._launched is None:
             self.channels.release()  # nothing was started: nothing is left behind
         if self._tree is not None:
@@ -490,7 +479,7 @@ class ManagedProcess:
             return
         name = signal_name or self.spec.stop_signal
         self._ladder = Ladder(cause, by, kill_at)
-        self._send_to_tree("stop", name, cause, by)
+        self._signals.stop(name, cause, by)
         record.changed()
 
     async def wait_reached(self, state: Literal["exited", "closed"]) -> None:
@@ -518,101 +507,16 @@ class ManagedProcess:
                 return
             await record.wait_change()
 
-    def _send_to_tree(self, act: Literal["stop"], name: str, cause: StopCause, by: str) -> None:
-        assert self._tree is not None
-        requested = stamp()
-        number = signal_number(name)
-        sent = self._tree.signal(number)
-        self.record.add_act(
-            Act(
-                act=act,
-                signal=name,
-                target="tree",
-                cause=cause,
-                by=by,
-                requested=requested,
-                delivered=stamp() if sent else None,
-                errno=None if sent else "ESRCH",
-            )
-        )
-
-    def _kill(self, cause: ActCause, by: str) -> None:
-        assert self._tree is not None
-        self._kill_sent = True
-        requested = stamp()
-        killed = self._tree.kill()
-        self.record.tree = attrs.evolve(self.record.tree, killed=self.record.tree.killed + killed)
-        self.record.add_act(
-            Act(
-                act="kill",
-                signal="SIGKILL",
-                target="tree",
-                cause=cause,
-                by=by,
-                requested=requested,
-                delivered=stamp(),
-            )
-        )
-
-    def send_signal(
-        self, name: str, target: Literal["main", "group", "tree"], by: str
-    ) -> tuple[Stamp, int]:
+    def send_signal(self, name: str, target: Target, by: str) -> tuple[Stamp, int]:
         """Send one signal: (when it was delivered, to how many processes).
 
         :raises RequestError: ``not_running``, ``signal_failed``
         """
-        if self.record.state != "running" or self._launched is None:
+        if self.record.state != "running":
             raise RequestError("not_running", f"process {self.id} is {self.record.state}")
-        number = signal_number(name)
-        requested = stamp()
-        count = 1
-        try:
-            if target == "main":
-                if self._pidfd >= 0:
-                    signal.pidfd_send_signal(self._pidfd, number)
-                elif not self._launched.child.exited:
-                    os.kill(self._launched.child.pid, number)
-                else:
-                    raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
-            elif target == "group":
-                # The main process is not reaped, so nobody else can have its group's number.
-                os.killpg(self._launched.child.pid, number)
-            else:
-                assert self._tree is not None
-                count = self._tree.signal(number)
-        except OSError as error:
-            failed = error
-        else:
-            delivered = stamp()
-            self.record.add_act(
-                Act(
-                    act="signal",
-                    signal=name,
-                    target=target,
-                    cause="requested",
-                    by=by,
-                    requested=requested,
-                    delivered=delivered,
-                )
-            )
-            return delivered, count
-        if failed.errno == errno.ESRCH:
-            raise RequestError("not_running", f"process {self.id} has just ended")
-        name_of_errno = errno_name(failed.errno or 0)
-        self.record.add_act(
-            Act(
-                act="signal",
-                signal=name,
-                target=target,
-                cause="requested",
-                by=by,
-                requested=requested,
-                errno=name_of_errno,
-            )
-        )
-        raise RequestError(
-            "signal_failed",
-            f"sending {name} to the {target} of process {self.id}: {failed.strerror}",
-            errno=name_of_errno,
-            errno_number=failed.errno,
-        )
+        return self._signals.signal(name, target, by)
+
+    @property
+    def _signals(self) -> Delivery:
+        assert self._delivery is not None
+        return self._delivery
