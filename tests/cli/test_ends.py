@@ -57,8 +57,9 @@ child(lambda: stay())
 child(lambda: stay(signal.SIGTERM))
 child(in_new_session)
 os.waitpid(child(double_forked), 0)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("ready", flush=True)
-stay(signal.SIGTERM)
+stay()
 """
 SIZE = 5
 
