@@ -87,6 +87,10 @@ def _run(
             **{key: value for key, value in spec_fields(**options).items() if value is not None},
         )
         status, content = _run_on(connection, spec, with_stdin)
+    except FileNotFoundError as error:  # os.getcwd(3)
+        raise click.ClickException(
+            "the present directory does not exist any more; name one with --cwd"
+        ) from error
     except GivenUp:
         connection.abandon()
         complain("gave up; the daemon stops the program since its client is gone")

@@ -79,12 +79,13 @@ def has_variable(pid: int, entry: bytes) -> bool:
 def children_of(pid: int) -> set[int]:
     """Pids of the children of a process, zombies included.
 
-    Of this process's own children, which nobody else can reap, none is missed; of others' some
-    may be while they come and go.
+    Of this process's own children, which nobody else can reap, none is missed, as long as only
+    its main thread has any; orphans are given to that one, too. Of others' some may be missed
+    while they come and go.
     """
     found: set[int] = set()
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
+        threads = [str(pid)] if pid == os.getpid() else os.listdir(f"/proc/{pid}/task")
     except _PROCESS_IS_GONE:
         return found
     for thread in threads:

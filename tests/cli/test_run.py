@@ -254,6 +254,20 @@ def test_environment_and_directory_of_local(tmp_path: Path) -> None:
     assert done.stdout == f"here\n{tmp_path}\n".encode()
 
 
+def test_a_directory_that_is_gone(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'cd "$1" && rmdir "$1" && shift && "$@"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", str(gone), *COMMAND, "-H", "local:", "run", "--", "true"],
+        capture_output=True,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 255
+    assert b"--cwd" in done.stderr
+
+
 def test_settings_reach_the_program(host: str) -> None:
     script = "ulimit -n; ulimit -Hn; nice; grep Cpus_allowed_list /proc/self/status"
     done = procnursery(
