@@ -255,6 +255,13 @@ class Handlers:
         await self._supervisor.forget(params.id)
         return m.ForgetResult()
 
+    def _started(self, process_id: str) -> ManagedProcess:
+        """A process that has input and output."""
+        process = self._supervisor.get(process_id)
+        if process.record.state == "starting":
+            raise RequestError("not_running", f"process {process_id} is being started")
+        return process
+
     # Input
 
     def _write(self, _session: Session, params: m.StdinWriteParams) -> Awaitable[m.StdinResult]:
@@ -269,7 +276,7 @@ class Handlers:
         return m.StdinResult(offset=await work)
 
     def _stdin(self, process_id: str) -> StdinPipe:
-        process = self._supervisor.get(process_id)
+        process = self._started(process_id)
         stdin = process.channels.stdin
         if stdin is None:
             raise RequestError(
@@ -280,7 +287,7 @@ class Handlers:
     # Output
 
     def _stream(self, process_id: str, name: str) -> Stream:
-        process = self._supervisor.get(process_id)
+        process = self._started(process_id)
         try:
             stream = process.channels.streams[name]
         except KeyError:

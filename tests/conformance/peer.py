@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import struct
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -15,6 +17,11 @@ import msgpack
 TIMEOUT = float(os.environ.get("CONFORMANCE_TIMEOUT", "30"))
 """Seconds that anything may take."""
 CREDIT = 2**40
+
+
+_SCHEMA = json.loads((Path(__file__).parents[2] / "spec" / "schema.json").read_text())
+ERRORS = {method["name"]: set(method["errors"]) for method in _SCHEMA["methods"]}
+"""With what each method may be refused."""
 
 
 class Refused(Exception):
@@ -75,6 +82,7 @@ class Peer:
         self.largest = 0
         self._buffer = bytearray()
         self._reached: dict[int, int] = {}
+        self._methods: dict[int, str] = {}
         self._next_id = 0
         self.goodbye: str | None = None
         self.hello: dict[str, Any] = {}
@@ -107,6 +115,7 @@ class Peer:
         if number is None:
             number = self._next_id
             self._next_id += 1
+        self._methods[number] = method
         self.send([0, number, method, params])
         return number
 
@@ -145,6 +154,10 @@ class Peer:
             _, number, error, result = message
             assert number not in self.replies, f"two replies to request {number}"
             assert (error is None) != (result is None)
+            method = self._methods.get(number)
+            if error is not None and method is not None:
+                allowed = ERRORS.get(method, {"unknown_method"}) | {"hello_expected"}
+                assert error["code"] in allowed, f"{method} was answered with {error['code']}"
             self.replies[number] = (error, result)
         else:
             assert kind == 2

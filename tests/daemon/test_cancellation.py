@@ -88,11 +88,20 @@ def test_stop_during_the_start(peer: Peer, watcher: Peer, tmp_path: Path) -> Non
     nothing_left(watcher)
 
 
-def test_signal_during_the_start(peer: Peer, watcher: Peer, tmp_path: Path) -> None:
+@pytest.mark.spec("PN-9.8-8")
+def test_other_requests_during_the_start(peer: Peer, watcher: Peer, tmp_path: Path) -> None:
     number = starting(peer, tmp_path / "fifo")
     identifier = the_starting(watcher)
-    refusal = watcher.refusal("process.signal", id=identifier, signal="SIGTERM")
-    assert (refusal.code, refusal.data["executed"]) == ("not_running", "no")
+    stream = {"stream": "stdout", "offset": 0}
+    for method, params in (
+        ("process.signal", {"signal": "SIGTERM"}),
+        ("output.read", stream),
+        ("output.subscribe", stream | {"credit": 1}),
+        ("stdin.write", {"offset": 0, "data": b""}),
+        ("stdin.close", {}),
+    ):
+        refusal = watcher.refusal(method, {"id": identifier} | params)
+        assert (refusal.code, refusal.data["executed"]) == ("not_running", "no"), method
     (tmp_path / "fifo").write_bytes(b"x")
     assert peer.answer(number)["id"] == identifier
     assert watcher.wait(identifier)["outcome"]["code"] == 0
