@@ -97,7 +97,9 @@ def conformance(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Break one MUST after the other in copies of the daemon: the suite must notice each."""
     install(session, "test")
-    session.run("pytest", "tests/mutants", "--timeout=900", junit("mutants"), *session.posargs)
+    # Most of a mutant's time is spent waiting for what it never does: more than one a core.
+    options = ("-n", "4", "--timeout=900", junit("mutants"))
+    session.run("pytest", "tests/mutants", *options, *session.posargs)
 
 
 @nox.session

@@ -1,0 +1,19 @@
+"""What a mutant is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """One line of the package changed so that one MUST is violated.
+
+    :ivar file: within ``procnursery/``
+    :ivar before: text that stands in it once
+    :ivar after: what it becomes
+    """
+
+    must: str
+    file: str
+    before: str
+    after: str

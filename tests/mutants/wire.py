@@ -1,0 +1,135 @@
+"""Mutants of sections 2 to 8: frames, profile, envelope, opening and closing, errors, limits."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+WIRE = [
+    Mutant("PN-2.1-2", "protocol/framing.py", "if size == 0:", "if size < 0:"),
+    Mutant(
+        "PN-2.1-3", "protocol/framing.py", '"frame_too_large", f"a frame', '"truncated", f"a frame'
+    ),
+    Mutant(
+        "PN-2.1-4",
+        "protocol/framing.py",
+        "if buffer and buffer[0] != 0:",
+        "if len(buffer) > 3 and buffer[0] != 0:",
+    ),
+    Mutant(
+        "PN-2.1-5",
+        "protocol/framing.py",
+        "FRAME_BEFORE_HELLO = 65_536",
+        "FRAME_BEFORE_HELLO = 65_535",
+    ),
+    Mutant(
+        "PN-2.1-7",
+        "protocol/connection.py",
+        "self.peer_max_frame = hello.params.limits.max_frame",
+        "self.peer_max_frame = 2**24 - 1",
+    ),
+    Mutant(
+        "PN-2.1-8",
+        "protocol/connection.py",
+        "if self._ended and self._frames.mid_frame:",
+        "if self._ended and not self.state:",
+    ),
+    Mutant("PN-3.1-2", "protocol/profile.py", "if type(key) is not str:", "if key is str:"),
+    Mutant("PN-3.1-3", "protocol/profile.py", "if key in result:", "if key in ():"),
+    Mutant("PN-3.1-5", "protocol/profile.py", "if number != number:", "if number is None:"),
+    Mutant(
+        "PN-3.1-6",
+        "protocol/profile.py",
+        "if not -MAX_INT <= number <= MAX_INT:",
+        "if not -MAX_INT - 1 <= number <= MAX_INT + 1:",
+    ),
+    Mutant("PN-3.1-7", "protocol/profile.py", "MAX_DEPTH = 16", "MAX_DEPTH = 17"),
+    Mutant("PN-3.1-8", "protocol/profile.py", "MAX_ELEMENTS = 400_000", "MAX_ELEMENTS = 400_001"),
+    Mutant(
+        "PN-3.2-1",
+        "protocol/codec.py",
+        "return value.encode()",
+        'raise InvalidField("must be bin")',
+    ),
+    Mutant("PN-3.2-2", "protocol/codec.py", "and value.is_integer():", "and value is None:"),
+    Mutant("PN-3.2-3", "protocol/codec.py", "if type(value) is int:", "if isinstance(value, int):"),
+    Mutant(
+        "PN-4.1-1",
+        "protocol/envelope.py",
+        "return type(value) is int and 0 <= value <= MAX_ID",
+        "return type(value) is int",
+    ),
+    Mutant(
+        "PN-4.1-4",
+        "protocol/connection.py",
+        "if message.id in self._outstanding:",
+        "if message.id in ():",
+    ),
+    Mutant(
+        "PN-4.1-6",
+        "protocol/connection.py",
+        'self._violation("unexpected_reply", "the daemon',
+        'self._violation("bad_envelope", "the daemon',
+    ),
+    Mutant(
+        "PN-4.1-7",
+        "protocol/connection.py",
+        'message.params, tolerant=sender == "to_client")',
+        "message.params, tolerant=True)",
+    ),
+    Mutant(
+        "PN-4.1-8",
+        "protocol/connection.py",
+        'error_info("unknown_method"',
+        'error_info("not_found"',
+    ),
+    Mutant(
+        "PN-5.1-1",
+        "protocol/connection.py",
+        'HelloRefused(message.id, error, "hello_expected")',
+        'HelloRefused(message.id, error, "hello_failed")',
+    ),
+    Mutant(
+        "PN-5.1-2",
+        "protocol/connection.py",
+        'self._violation("hello_expected"',
+        'self._violation("bad_envelope"',
+    ),
+    Mutant(
+        "PN-5.1-3",
+        "protocol/connection.py",
+        '_invalid_params(invalid), "hello_failed")',
+        '_invalid_params(invalid), "done")',
+    ),
+    Mutant(
+        "PN-5.1-5",
+        "protocol/connection.py",
+        'error_info("hello_repeated"',
+        'error_info("unknown_method"',
+    ),
+    Mutant("PN-5.1-6", "daemon/session.py", 'Closing("hello_timeout"', 'Closing("done"'),
+    Mutant(
+        "PN-7.1-3",
+        "daemon/handlers.py",
+        '"the stop goes on", executed="yes"',
+        '"the stop goes on", executed="no"',
+    ),
+    Mutant(
+        "PN-8.1-1",
+        "protocol/connection.py",
+        "if len(self._outstanding) >= self.limits.max_requests:",
+        "if len(self._outstanding) > self.limits.max_requests:",
+    ),
+    Mutant(
+        "PN-8.1-2",
+        "protocol/connection.py",
+        "if self._in_flight + size > max(self.limits.max_in_flight, size):",
+        "if self._in_flight < 0:",
+    ),
+    Mutant(
+        "PN-8.1-3",
+        "daemon/session.py",
+        "if len(self.subscriptions) >= limit:",
+        "if len(self.subscriptions) > limit:",
+    ),
+    Mutant("PN-8.1-4", "protocol/connection.py", "if size > self.peer_max_frame:", "if size < 0:"),
+]
