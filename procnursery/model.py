@@ -18,6 +18,10 @@ MAX_INT = 2**53 - 1
 """Largest integer that every language's number type holds exactly."""
 
 
+NAME = r"^(?!p[0-9]+$)[A-Za-z_][A-Za-z0-9_.-]*$"
+"""A name that a client gives a process; an id never looks like one."""
+
+
 @attrs.frozen
 class Range:
     """Bounds of a number, both included."""
@@ -91,6 +95,25 @@ class IoNice:
 
 
 @attrs.frozen(kw_only=True)
+class PtySpec:
+    """A terminal in the place of stdin, stdout and stderr, pty(7)."""
+
+    rows: Annotated[int, Range(1, 65535)] = 24
+    columns: Annotated[int, Range(1, 65535)] = 80
+
+
+@attrs.frozen(kw_only=True)
+class ReadySpec:
+    """How a process shows that it is ready for use."""
+
+    mode: Literal["notify", "output", "connect"]
+    stream: Literal["stdout", "stderr"] = "stdout"
+    pattern: Annotated[bytes, Length(min=1, max=1024)] | None = None
+    address: Annotated[str, Length(min=1, max=256)] | None = None
+    timeout: Annotated[float, Range(0, 1000000000.0)] = 60
+
+
+@attrs.frozen(kw_only=True)
 class ProcessSpec:
     """What a managed process is to be. A field left out takes its default, an unknown one is
     refused."""
@@ -143,11 +166,21 @@ class ProcessSpec:
     grace: Annotated[float, Range(0, 1000000000.0)] = 10
     descendants: Literal["kill", "wait", "keep"] = "kill"
     descendants_grace: Annotated[float, Range(0, 1000000000.0)] = 1
-    on_disconnect: Literal["kill", "keep"] = "kill"
+    on_disconnect: Literal["kill", "keep", "keep_for"] = "kill"
+    keep_for: Annotated[float, Range(0, 1000000000.0)] | None = None
+    name: Annotated[str, Length(min=1, max=64), Pattern(NAME)] | None = None
+    labels: Annotated[Mapping[str, Annotated[str, Length(min=0, max=256)]], Length(max=64)] = (
+        attrs.field(factory=dict)
+    )
+    hold: bool = False
+    ready: ReadySpec | None = None
+    pty: PtySpec | None = None
 
     @property
     def own_streams(self) -> tuple[Literal["stdout", "stderr"], ...]:
         """The output streams that have bytes of their own."""
+        if self.pty is not None:
+            return ("stdout",)
         names: tuple[Literal["stdout", "stderr"], ...] = ("stdout", "stderr")
         return tuple(one for one in names if getattr(self, one).mode not in ("null", "stdout"))
 
@@ -197,6 +230,7 @@ class Act:
     requested: Stamp
     delivered: Stamp | None = None
     errno: Annotated[str, Length(min=1, max=32)] | None = None
+    due: Time | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -229,10 +263,31 @@ class Times:
     """When the steps of one process happened. All are stamped by the daemon's host."""
 
     requested: Stamp
+    held: Stamp | None = None
     exec: Stamp | None = None
     exec_seen: Stamp | None = None
     exited: Stamp | None = None
     closed: Stamp | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ReleaseInfo:
+    """How a held process was let go."""
+
+    requested: Stamp
+    due: Time | None = None
+    missed: bool = False
+    late_s: Annotated[float, Range(0, 1000000000.0)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ReadyInfo:
+    """Whether a process is ready for use, as its spec's `ready` defines it."""
+
+    state: Literal["waiting", "ready", "failed"]
+    at: Stamp | None = None
+    reason: Annotated[str, Length(min=0, max=1024)] | None = None
+    tails: Annotated[Mapping[str, bytes], Length(max=2)] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -248,7 +303,7 @@ class Gap:
 class StreamInfo:
     """One output stream of a process."""
 
-    mode: Literal["pipe", "spool", "direct", "null", "stdout"]
+    mode: Literal["pipe", "spool", "direct", "null", "stdout", "pty"]
     first: Annotated[int, Range(0, MAX_INT)]
     end: Annotated[int, Range(0, MAX_INT)]
     lost: Annotated[int, Range(0, MAX_INT)] = 0
@@ -289,7 +344,12 @@ class ProcessInfo:
     argv_truncated: bool = False
     by: Annotated[str, Length(min=0, max=256)]
     containment: Literal["cgroup", "session"]
-    on_disconnect: Literal["kill", "keep"]
+    on_disconnect: Literal["kill", "keep", "keep_for"]
+    name: Annotated[str, Length(min=1, max=64)] | None = None
+    incarnation: Annotated[int, Range(1, MAX_INT)] = 1
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    release: ReleaseInfo | None = None
+    ready: ReadyInfo | None = None
     times: Times
     outcome: Outcome | None = None
     cause: Literal["own", "requested", "timeout", "oom", "disconnect", "shutdown"] | None = None
@@ -311,6 +371,9 @@ class ProcessSummary:
     argv: tuple[bytes, ...]
     by: Annotated[str, Length(min=0, max=256)]
     times: Times
+    name: Annotated[str, Length(min=1, max=64)] | None = None
+    incarnation: Annotated[int, Range(1, MAX_INT)] = 1
+    labels: Mapping[str, str] = attrs.field(factory=dict)
     outcome: Outcome | None = None
     cause: Literal["own", "requested", "timeout", "oom", "disconnect", "shutdown"] | None = None
 
@@ -324,3 +387,32 @@ class ContainmentInfo:
     reason: Annotated[str, Length(min=0, max=1024)]
     path: bytes | None = None
     limitations: tuple[Annotated[str, Length(min=0, max=1024)], ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Unavailable:
+    """A field of the machine's state that could not be read."""
+
+    field: Annotated[str, Length(min=1, max=128)]
+    reason: Annotated[str, Length(min=1, max=256)]
+    errno: Annotated[str, Length(min=1, max=32)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """What a machine is."""
+
+    at: Stamp
+    cost_ns: Annotated[int, Range(0, MAX_INT)]
+    values: Mapping[str, str | float]
+    unavailable: tuple[Unavailable, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Sample:
+    """What a machine does at one instant."""
+
+    at: Stamp
+    cost_ns: Annotated[int, Range(0, MAX_INT)]
+    values: Mapping[str, float]
+    unavailable: tuple[Unavailable, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -42,7 +43,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     low = length.min or 0
     high = min(length.max if length.max is not None else low + SMALL, low + SMALL)
     if Pattern in limits:
-        return st.sampled_from(["SIGTERM", "SIGINT", "SIGRTMIN+3"])
+        matches = re.compile(limits[Pattern].regex).search
+        return st.sampled_from(list(filter(matches, ["SIGTERM", "SIGRTMIN+3", "srv", "p", "_x.1"])))
     if hint is int:
         bounds = limits.get(Range, Range(-MAX_INT, MAX_INT))
         return st.integers(int(bounds.min), int(bounds.max))
