@@ -6,7 +6,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import trio
@@ -39,6 +39,7 @@ from procnursery.protocol.messages import (
     ExitedParams,
     HelloParams,
     HelloResult,
+    ReadyParams,
 )
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,6 @@ MANY = 512
 LINGER, LINGER_READS = 1.0, 256
 FAREWELL = 2.0
 """Seconds that the last bytes to a peer have, once nothing else is to be done for it."""
-DISCONNECT_GRACE = 2.0
-"""Most seconds between the stop signal and SIGKILL when the owner's connection is gone."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +75,20 @@ class Service(Protocol):
     def handle(self, session: Session, method: str, params: Any) -> Any | Awaitable[Any]:
         """The result of a request, at once or later."""
         ...
+
+
+class AnySubscription(Protocol):
+    """What a connection can subscribe to."""
+
+    number: int
+    scope: trio.CancelScope
+
+    async def run(self, connection: DaemonConnection, out: Outgoing) -> None:
+        """Send until the end, or until ``scope`` is cancelled."""
+        ...
+
+
+Sub = TypeVar("Sub", bound=AnySubscription)
 
 
 class Closing(Exception):
@@ -122,7 +135,7 @@ class Session:
         )
         self.out = Outgoing(sock, write_timeout=limits.write_timeout)
         self.owned: set[ManagedProcess] = set()
-        self.subscriptions: dict[int, Subscription] = {}
+        self.subscriptions: dict[int, AnySubscription] = {}
         self._numbers = 0
         self._requests: dict[int, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
@@ -162,12 +175,7 @@ class Session:
     def _release_owned(self) -> None:
         """The owner is gone: what was to die with its connection dies now."""
         for process in self.owned:
-            if process.spec.on_disconnect == "kill" and process.record.state != "closed":
-                process.request_stop(
-                    cause="disconnect",
-                    by=self.peer,
-                    grace=min(process.spec.grace, DISCONNECT_GRACE),
-                )
+            process.owner_gone(self, self.peer)
         self.owned.clear()
 
     async def _say_goodbye(self, code: str, message: str) -> None:
@@ -267,7 +275,7 @@ class Session:
                 scope.cancel()
         elif isinstance(params, CreditParams):
             subscription = self.subscriptions.get(params.subscription)
-            if subscription is not None:  # else it has just ended
+            if isinstance(subscription, Subscription):  # else it has just ended
                 subscription.grant(params.credit, params.consumed)
 
     def _request(self, event: RequestReceived) -> None:
@@ -334,12 +342,13 @@ class Session:
     # For handlers
 
     def own(self, process: ManagedProcess) -> None:
-        """The process was started by this connection."""
+        """The process is this connection's from now on."""
+        process.own(self)
         if len(self.owned) > MANY:
             self.owned = {one for one in self.owned if one.record.state != "closed"}
         self.owned.add(process)
 
-    def subscribe(self, make: Callable[[int], Subscription]) -> Subscription:
+    def subscribe(self, make: Callable[[int], Sub]) -> Sub:
         """Number and keep a subscription.
 
         :raises RequestError: ``too_many_subscriptions``
@@ -354,17 +363,31 @@ class Session:
         self.subscriptions[self._numbers] = subscription
         return subscription
 
-    async def serve(self, subscription: Subscription) -> None:
-        """Send a subscription's output until its end."""
+    def end_subscription(self, number: int, kind: type[Sub]) -> Sub:
+        """End one of this connection's subscriptions; nothing more of it is sent.
+
+        :raises RequestError: ``not_found``: there is none of this kind and number
+        """
+        subscription = self.subscriptions.get(number)
+        if not isinstance(subscription, kind):
+            raise RequestError("not_found", f"this connection has no subscription {number} to this")
+        del self.subscriptions[number]
+        subscription.scope.cancel()
+        return subscription
+
+    async def serve(self, subscription: AnySubscription) -> None:
+        """Send a subscription's data until its end."""
         try:
             await subscription.run(self.connection, self.out)
         finally:
             self.subscriptions.pop(subscription.number, None)
 
-    async def follow(self, process: ManagedProcess) -> None:
-        """Send the facts of a process, the last of which is ``closed``."""
+    async def follow(self, process: ManagedProcess, after: int = 0) -> None:
+        """Send the facts of a process, those above number ``after``; the last is ``closed``."""
         facts = process.record.facts
-        sent = 0
+        sent = sum(fact.seq <= after for fact in facts)
+        if sent and facts[sent - 1].kind == "closed":
+            return
         while True:
             while sent < len(facts):
                 fact = facts[sent]
@@ -385,7 +408,7 @@ class Answer:
     then: Callable[[], Awaitable[None]]
 
 
-_STARTING = frozenset({"process.start"})
+_STARTING = frozenset({"process.start", "process.restart"})
 
 
 def _first(group: BaseExceptionGroup[Any]) -> Any:
@@ -406,7 +429,9 @@ def _error_of(error: InvalidField | RequestError) -> ErrorInfo:
 
 def _event(connection: DaemonConnection, process_id: str, fact: Fact) -> bytes:
     params: Any
-    if fact.kind == "exited":
+    if fact.kind == "ready":
+        params = ReadyParams(seq=fact.seq, at=fact.at, id=process_id)
+    elif fact.kind == "exited":
         outcome, cause, usage = fact.details
         params = ExitedParams(
             seq=fact.seq, at=fact.at, id=process_id, outcome=outcome, cause=cause, usage=usage

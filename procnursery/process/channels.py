@@ -11,6 +11,7 @@ import trio
 from procnursery.model import OutputSpec, ProcessSpec
 from procnursery.process.account import Account
 from procnursery.process.files import DirectStream, SpoolStream
+from procnursery.process.notify import NotifySocket
 from procnursery.process.output import Stream, grow_pipe
 from procnursery.process.ring import RingStream
 from procnursery.process.stdin import StdinPipe
@@ -24,6 +25,7 @@ class Channels:
     :ivar child: descriptors for the child by stream name, until :meth:`close_child_ends`
     :ivar streams: the daemon's side of the output streams that have one
     :ivar modes: mode of every output stream
+    :ivar notify: where notifications of readiness arrive
     """
 
     def __init__(self) -> None:
@@ -31,6 +33,7 @@ class Channels:
         self.stdin: StdinPipe | None = None
         self.streams: dict[str, Stream] = {}
         self.modes: dict[str, str] = {}
+        self.notify: NotifySocket | None = None
 
     def close_child_ends(self) -> None:
         """The child has its own copies now, or there is none."""
@@ -45,6 +48,13 @@ class Channels:
             self.stdin.shut()
         for stream in self.streams.values():
             stream.release()
+        self.close_notify()
+
+    def close_notify(self) -> None:
+        """Nobody waits for a notification any more."""
+        if self.notify is not None:
+            self.notify.close()
+            self.notify = None
 
 
 async def open_channels(
@@ -57,6 +67,8 @@ async def open_channels(
     """
     channels = Channels()
     try:
+        if spec.ready is not None and spec.ready.mode == "notify":
+            channels.notify = NotifySocket(account.owner)
         _open_stdin(channels, spec, account)
         for name in ("stdout", "stderr"):
             output: OutputSpec = getattr(spec, name)

@@ -19,7 +19,18 @@ from procnursery.protocol.connection import PROTOCOL_VERSION
 from procnursery.protocol.schema_file import schema_text
 from procnursery.spawner.proxy import Spawner
 
-CAPABILITIES = ("output.direct", "output.pipe", "output.spool", "stdin.offset")
+CAPABILITIES = (
+    "events",
+    "hold",
+    "keep_for",
+    "names",
+    "output.direct",
+    "output.pipe",
+    "output.spool",
+    "ready",
+    "stdin.offset",
+    "timed",
+)
 
 
 class Daemon(Protocol):
