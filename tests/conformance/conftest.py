@@ -135,3 +135,14 @@ def mortal(own: Daemon | None, transport: str, short_path: Path) -> Iterator[Dae
         short_path / "d", listen=listen, config=OWN_CONFIG, insecure=transport == "tcp"
     ) as daemon:
         yield daemon
+
+
+@pytest.fixture
+def few(own: Daemon | None, short_path: Path) -> Iterator[Daemon]:
+    """A daemon that keeps few events."""
+    if own is None:
+        pytest.skip("needs a daemon of its own configuration")
+    config = OWN_CONFIG + "keep_events = 10\n"
+    listen = [f"unix://{short_path}/s"]
+    with running_daemon(short_path / "d", listen=listen, config=config) as daemon:
+        yield daemon
