@@ -36,7 +36,7 @@ class Subscription:
         if credit > self._credit:
             self._credit = credit
             self._more_credit.unpark_all()
-        self._consumer.consume(consumed)
+        self._consumer.consume(min(consumed, self.offset))
 
     async def run(self, connection: DaemonConnection, out: Outgoing) -> None:
         """Send until the end of the stream, or until ``scope`` is cancelled."""

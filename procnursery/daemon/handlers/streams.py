@@ -91,7 +91,7 @@ class StreamHandlers:
         log = stream.log
         if params.consumed is not None:
             consumer = stream.consumer()
-            consumer.consume(params.consumed)
+            consumer.consume(min(params.consumed, log.end))
             consumer.close()
         offset = params.offset
         limit = min(params.max, session.connection.max_data)
