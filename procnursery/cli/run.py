@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from procnursery.cli.foreground import Foreground, GivenUp
+from procnursery.cli.naming import naming_options
 from procnursery.cli.options import output_mode_option, spec_fields, spec_options
 from procnursery.cli.plain import ReportFile
 from procnursery.cli.report import report_of, report_of_failed_start, report_of_lost
@@ -28,6 +29,7 @@ from procnursery.model import ProcessSpec
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option("-n", "no_stdin", is_flag=True, help="Give the program no input (/dev/null).")
+@naming_options
 @spec_options
 @output_mode_option("pipe", ("pipe", "spool", "direct", "null"))
 @click.option(
@@ -77,6 +79,7 @@ def _run(
     report: ReportFile | None,
     options: dict[str, Any],
 ) -> int:
+    naming = {"name": options.pop("name"), "labels": dict(options.pop("labels"))}
     with_stdin = not no_stdin and _is_open(0)
     connection = target.connect()
     try:
@@ -84,6 +87,7 @@ def _run(
             argv,
             local=connection.local,
             stdin="pipe" if with_stdin else "null",
+            **naming,
             **{key: value for key, value in spec_fields(**options).items() if value is not None},
         )
         status, content = _run_on(connection, spec, with_stdin)

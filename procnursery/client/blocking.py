@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -31,7 +31,9 @@ from procnursery.client.core import (
     request_error,
     run_options,
 )
-from procnursery.client.exchange import Exchange
+from procnursery.client.eventing import EventQueue, Told, events_params
+from procnursery.client.exchange import Exchange, ProcessEvents
+from procnursery.client.instants import Instant, instant
 from procnursery.client.link import Link
 from procnursery.client.streams import Collector, StreamName
 from procnursery.errors import ConnectionFailed, ConnectionLost
@@ -206,16 +208,130 @@ class Connection:
         assert info.spec is not None
         return Process(self, info.id, info.pid, info.spec, None)
 
-    def list(self) -> list[ProcessSummary]:
-        """Every process that the daemon knows, oldest first."""
+    def attach(self, process_id: str, *, after: int = 0) -> Process:
+        """Become the owner of a process: with this connection's end it ends, as its spec says.
+
+        :param after: number of the last of its events that is known
+        :raises RequestError: ``not_found``
+        """
+        params = m.AttachParams(id=process_id, after=after)
+        result, events = self._begin(params)
+        info: ProcessInfo = result.process
+        known = self.get(info.id)
+        return Process(self, info.id, info.pid, known.spec, events)
+
+    def restart(self, name: str, *, grace: float | None = None) -> Process:
+        """End a named process, if it is not closed, and start the same spec as its next
+        incarnation.
+
+        :raises RequestError: ``no_name``, ``process_live``
+        :raises StartFailed: the program was not executed
+        """
+        result, events = self._begin(m.RestartParams(id=name, grace=grace))
+        known = self.get(result.id)
+        return Process(self, result.id, result.pid, known.spec, events)
+
+    def release(
+        self, processes: Iterable[Process | str], *, at: Instant | None = None
+    ) -> list[m.Released]:
+        """Let held processes go, together.
+
+        :param at: instant of the daemon's realtime clock at which all are executed; None: at once
+        :returns: how each of them went, in their order; ``outcome`` is set where the program was
+            not executed
+        :raises RequestError: ``not_held``: none was released
+        """
+        ids = tuple(one if isinstance(one, str) else one.id for one in processes)
+        params = m.ReleaseParams(ids=ids, at=instant(at))
+        result: m.ReleaseResult = self.request("process.release", params)
+        return list(result.releases)
+
+    def stop(
+        self,
+        processes: Iterable[Process | str],
+        *,
+        signal: str | None = None,
+        grace: float | None = None,
+        at: Instant | None = None,
+    ) -> list[ProcessInfo]:
+        """Stop several processes at the same time; all that is known of each then.
+
+        :param at: instant of the daemon's realtime clock at which to begin; None: at once
+        :raises RequestError: ``not_found``; the others are stopped all the same
+        """
+        ids = [one if isinstance(one, str) else one.id for one in processes]
+        due = instant(at)
+        replies: dict[int, tuple[Any, m.ErrorInfo | None]] = {}
+        for index, one in enumerate(ids):
+            self.exchange.call(
+                "process.stop",
+                m.StopParams(id=one, signal=signal, grace=grace, at=due),
+                lambda result, error, index=index: replies.update({index: (result, error)}),
+            )
+        self.pump_until(lambda: len(replies) == len(ids))
+        return [_result_of(replies[index]).process for index in range(len(ids))]
+
+    def list(
+        self, *, name: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> list[ProcessSummary]:
+        """Every process that the daemon knows, oldest first.
+
+        :param name: only those of this name, all incarnations
+        :param labels: only those that have all of these
+        """
         found: list[ProcessSummary] = []
+        wanted = dict(labels or {})
         after = None
         while True:
-            page: m.ListResult = self.request("process.list", m.ListParams(after=after, limit=1000))
+            page: m.ListResult = self.request(
+                "process.list",
+                m.ListParams(after=after, limit=1000, name=name, labels=wanted),
+            )
             found += page.processes
             after = page.next
             if after is None:
                 return found
+
+    def _begin(self, params: m.RestartParams | m.AttachParams) -> tuple[Any, ProcessEvents]:
+        reply: list[tuple[Any, m.ErrorInfo | None]] = []
+        _, events = self.exchange.start(params, lambda result, error: reply.append((result, error)))
+        self.pump_until(lambda: bool(reply))
+        return _result_of(reply[0]), events
+
+    @contextlib.contextmanager
+    def events(
+        self,
+        *,
+        after: int | None = None,
+        kinds: Iterable[m.EventKind] | None = None,
+        ids: Iterable[str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        snapshot: bool = False,
+    ) -> Iterator[Iterator[Told]]:
+        """What happens to processes, as an iterator, while entered.
+
+        :param after: begin behind this number; None: with what happens from now on
+        :param kinds: only these kinds
+        :param ids: only these processes, by id or name
+        :param labels: only processes that have all of these
+        :param snapshot: tell of every process as it is now first
+        :raises RequestError: ``invalid_params``: ``after`` is beyond the latest event
+        """
+        queue = EventQueue(
+            self.exchange,
+            events_params(after=after, kinds=kinds, ids=ids, labels=labels, snapshot=snapshot),
+        )
+
+        def told() -> Iterator[Told]:
+            while True:
+                self.pump_until(lambda: queue.ready)
+                yield queue.take()
+
+        try:
+            self.pump_until(lambda: queue.answered)
+            yield told()
+        finally:
+            queue.end()
 
     def inspect(self, process_id: str) -> ProcessInfo:
         """All that is known of a process, its spec included.

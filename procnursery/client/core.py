@@ -18,6 +18,7 @@ from procnursery.model import (
     OutputSpec,
     ProcessInfo,
     ProcessSpec,
+    ReadySpec,
     Scheduler,
     StdinSpec,
 )
@@ -105,8 +106,9 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
     :param local: the program runs beside the caller: it gets the caller's environment and
         directory unless ``env_base`` and ``cwd`` say otherwise
     :param options: fields of :class:`procnursery.model.ProcessSpec`, where ``env`` may be a
-        mapping, paths and names may be str, ``stdin`` may be a mode, bytes or a path, and
-        ``stdout`` and ``stderr`` may be a mode or a path
+        mapping, paths and names may be str, ``stdin`` may be a mode, bytes or a path,
+        ``stdout`` and ``stderr`` may be a mode or a path, and ``keep_for`` alone implies
+        ``on_disconnect``
     :raises TypeError: a field is unknown or has an impossible type
     """
     words = [argv] if isinstance(argv, str | bytes | os.PathLike) else argv
@@ -125,10 +127,16 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
     for name in ("stdout", "stderr"):
         if name in options:
             options[name] = _output(options[name])
+    if "keep_for" in options:
+        options.setdefault("on_disconnect", "keep_for")
     for name in ("affinity", "groups"):
         if name in options:
             options[name] = tuple(options[name])
-    for name, kind in (("scheduler", Scheduler), ("ionice", IoNice)):
+    for name, kind in (
+        ("scheduler", Scheduler),
+        ("ionice", IoNice),
+        ("ready", ReadySpec),
+    ):
         if name in options and not isinstance(options[name], kind):
             raise TypeError(f"{name} must be a {kind.__name__}")
     return ProcessSpec(argv=tuple(os.fsencode(word) for word in words), **options)
