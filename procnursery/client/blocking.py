@@ -262,11 +262,15 @@ class Connection:
         ids = [one if isinstance(one, str) else one.id for one in processes]
         due = instant(at)
         replies: dict[int, tuple[Any, m.ErrorInfo | None]] = {}
+
+        def expect(index: int) -> Callable[[Any, m.ErrorInfo | None], None]:
+            return lambda result, error: replies.update({index: (result, error)})
+
         for index, one in enumerate(ids):
             self.exchange.call(
                 "process.stop",
                 m.StopParams(id=one, signal=signal, grace=grace, at=due),
-                lambda result, error, index=index: replies.update({index: (result, error)}),
+                expect(index),
             )
         self.pump_until(lambda: len(replies) == len(ids))
         return [_result_of(replies[index]).process for index in range(len(ids))]
