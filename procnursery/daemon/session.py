@@ -6,7 +6,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import trio
@@ -62,6 +62,29 @@ class SessionLimits:
     max_subscriptions: int = 64
     hello_timeout: float = 10.0
     write_timeout: float = 30.0
+
+
+class Feed(Protocol):
+    """A subscription: something that is sent until it ends, or until nobody wants it any more.
+
+    :ivar scope: cancelled when nobody does; nothing is sent from then on
+    :ivar endless: goes on as long as it is wanted, so that the daemon's end does not wait for it
+    """
+
+    scope: trio.CancelScope
+    endless: bool
+
+    @property
+    def number(self) -> int:
+        """By which the client knows it."""
+        ...
+
+    async def run(self, connection: DaemonConnection, out: Outgoing) -> None:
+        """Send."""
+        ...
+
+
+F = TypeVar("F", bound=Feed)
 
 
 class Service(Protocol):
@@ -122,7 +145,7 @@ class Session:
         )
         self.out = Outgoing(sock, write_timeout=limits.write_timeout)
         self.owned: set[ManagedProcess] = set()
-        self.subscriptions: dict[int, Subscription] = {}
+        self.subscriptions: dict[int, Feed] = {}
         self._numbers = 0
         self._requests: dict[int, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
@@ -267,7 +290,7 @@ class Session:
                 scope.cancel()
         elif isinstance(params, CreditParams):
             subscription = self.subscriptions.get(params.subscription)
-            if subscription is not None:  # else it has just ended
+            if isinstance(subscription, Subscription):  # else it has just ended
                 subscription.grant(params.credit, params.consumed)
 
     def _request(self, event: RequestReceived) -> None:
@@ -339,8 +362,8 @@ class Session:
             self.owned = {one for one in self.owned if one.record.state != "closed"}
         self.owned.add(process)
 
-    def subscribe(self, make: Callable[[int], Subscription]) -> Subscription:
-        """Number and keep a subscription.
+    def subscribe(self, make: Callable[[int], F]) -> F:
+        """Number and keep a subscription, of whatever kind.
 
         :raises RequestError: ``too_many_subscriptions``
         """
@@ -354,11 +377,27 @@ class Session:
         self.subscriptions[self._numbers] = subscription
         return subscription
 
-    async def serve(self, subscription: Subscription) -> None:
-        """Send a subscription's output until its end."""
+    def unsubscribe(self, number: int, kind: type[F]) -> F:
+        """End a subscription of a certain kind; nothing of it is sent any more.
+
+        :raises RequestError: ``not_found``
+        """
+        subscription = self.subscriptions.get(number)
+        if not isinstance(subscription, kind):
+            raise RequestError("not_found", f"this connection has no subscription {number}")
+        del self.subscriptions[number]
+        subscription.scope.cancel()
+        return subscription
+
+    async def serve(self, subscription: Feed) -> None:
+        """Send what a subscription is of until its end; part of the answer to a request."""
+        if subscription.endless:
+            self._busy -= 1
+            self._quiet.unpark_all()
         try:
             await subscription.run(self.connection, self.out)
         finally:
+            self._busy += subscription.endless
             self.subscriptions.pop(subscription.number, None)
 
     async def follow(self, process: ManagedProcess) -> None:

@@ -131,12 +131,7 @@ class StreamHandlers:
         return Answer(result, lambda: session.serve(subscription))
 
     def _unsubscribe(self, session: Session, params: m.UnsubscribeParams) -> m.UnsubscribeResult:
-        subscription = session.subscriptions.pop(params.subscription, None)
-        if subscription is None:
-            raise RequestError(
-                "not_found", f"this connection has no subscription {params.subscription}"
-            )
-        subscription.scope.cancel()
+        subscription = session.unsubscribe(params.subscription, Subscription)
         return m.UnsubscribeResult(offset=subscription.offset)
 
 
