@@ -61,6 +61,7 @@ class Exchange:
         self.hello: m.HelloResult | None = None
         self._on_reply: dict[int, OnReply] = {}
         self._handlers: dict[int, OutputHandler] = {}
+        self._takers: dict[int, Callable[[Any], None]] = {}
         self._processes: dict[str, ProcessEvents] = {}
 
     def greet(self) -> None:
@@ -94,9 +95,15 @@ class Exchange:
         """Deliver subscription ``number`` to ``handler``."""
         self._handlers[number] = handler
 
+    def attach_taker(self, number: int, take: Callable[[Any], None]) -> None:
+        """Deliver the params of every notification of subscription ``number``, which is not one
+        to output, to ``take``."""
+        self._takers[number] = take
+
     def detach(self, number: int) -> None:
         """Deliver it no more."""
         self._handlers.pop(number, None)
+        self._takers.pop(number, None)
 
     def dispatch(self) -> None:
         """Hand on what has arrived.
@@ -135,6 +142,10 @@ class Exchange:
             else:
                 del self._handlers[params.subscription]
                 handler.on_end(params)
+        elif isinstance(params, m.HostDataParams | m.HostEndParams):
+            take = self._takers.get(params.subscription)
+            if take is not None:
+                take(params)
         elif isinstance(params, m.ExitedParams | m.EofParams | m.ClosedParams):
             events = self._processes.get(params.id)
             if events is not None:
