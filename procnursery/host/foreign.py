@@ -17,9 +17,9 @@ def ask(read: Callable[[], T]) -> T:
 
     :raises OSError: a file cannot be read
     :raises Absent: the machine has no such thing, or psutil does not understand what a file says,
-        which it tells by one of these exceptions
+        for which it has no exception of its own: an empty /proc/stat is a TypeError
     """
     try:
         return read()
-    except (NotImplementedError, psutil.Error, ValueError, LookupError) as error:
+    except (psutil.Error, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise Absent(f"psutil cannot tell: {type(error).__name__} {error}".strip()) from error

@@ -129,14 +129,19 @@ def _meminfo(reading: Reading) -> dict[str, int]:
 
 
 def _disk(reading: Reading) -> None:
-    def read() -> Mapping[str, Value]:
+    def read() -> Mapping[str, Value | None]:
         # nowrap would keep state between calls, and change what the kernel counts.
         disks = ask(lambda: psutil.disk_io_counters(perdisk=True, nowrap=False))
-        whole = set(os.listdir(reading.path("/sys/block")))
-        values: dict[str, Value] = {}
-        for name, disk in disks.items():
-            if name.replace("/", "!") not in whole or name.rstrip("0123456789") in _COPIES:
-                continue  # a partition: its disk counts it
+        # These are the whole disks; of a partition, its disk counts everything.
+        names = [name.replace("!", "/") for name in os.listdir(reading.path("/sys/block"))]
+        values: dict[str, Value | None] = {}
+        for name in names:
+            if name.rstrip("0123456789") in _COPIES:
+                continue
+            disk = disks.get(name)
+            if disk is None:
+                values[f"disk.{name}"] = None
+                continue
             values[f"disk.{name}.read_bytes_total"] = disk.read_bytes
             values[f"disk.{name}.write_bytes_total"] = disk.write_bytes
             values[f"disk.{name}.reads_total"] = disk.read_count
