@@ -48,6 +48,10 @@ class Family:
         """Children that nobody knows: orphans, and now and then one that is being born."""
         return children_of(os.getpid()) - self._mains - self.exclude()
 
+    def census(self) -> Census:
+        """For looking at many trees."""
+        return Census(self)
+
     def members(
         self, main: int | None, marker: bytes, census: Census | None = None
     ) -> Iterator[Stat]:

@@ -240,7 +240,7 @@ class Supervisor:
 
     def census(self) -> Census:
         """For looking at the trees of many processes."""
-        return Census(self._containment.family)
+        return self._containment.family.census()
 
     @property
     def live(self) -> int:
