@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 import time
 import typing
@@ -72,6 +73,8 @@ def stats(
                 _print_lines(samples)
         except BrokenPipeError:  # which click would make a failure without a word
             return reader_gone()
+        except KeyboardInterrupt:  # the usual way to end it, which click would put a line under
+            return 128 + signal.SIGINT
     return 0
 
 

@@ -43,9 +43,10 @@ class SampleQueue:
         if self._unwanted:
             self._unsubscribe()
         else:
-            self._exchange.attach_taker(result.subscription, self._take_in)
+            self._exchange.attach_taker(result.subscription, self.take_in)
 
-    def _take_in(self, params: m.HostDataParams | m.HostEndParams) -> None:
+    def take_in(self, params: m.HostDataParams | m.HostEndParams) -> None:
+        """A notification of the subscription arrived."""
         if isinstance(params, m.HostEndParams):
             self._ended = True
             self._exchange.detach(params.subscription)
