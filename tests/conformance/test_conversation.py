@@ -108,7 +108,7 @@ def test_wrong_notifications(peer: Peer, method: str, params: object) -> None:
 
 
 @pytest.mark.spec("PN-4.1-8")
-@pytest.mark.parametrize("method", ["no.such", "", "PING", "process.release", "host.facts"])
+@pytest.mark.parametrize("method", ["no.such", "", "PING", "process.release"])
 def test_unknown_methods(peer: Peer, method: str) -> None:
     refusal = peer.refusal(method)
     assert (refusal.code, refusal.data["executed"]) == ("unknown_method", "no")
