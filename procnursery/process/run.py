@@ -80,6 +80,12 @@ class ManagedProcess:
         return self._keeps and self._end is not None and self._end.populated()
 
     @property
+    def tree(self) -> Tree | None:
+        """Its processes, from their birth until nothing of them is left; then None."""
+        ended = self.record.state == "closed" and not self._keeps
+        return None if ended or self.record.state == "starting" else self._tree
+
+    @property
     def _keeps(self) -> bool:
         return self.record.tree.verdict == "kept"
 
