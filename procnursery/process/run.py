@@ -8,6 +8,7 @@ from typing import Literal
 import attrs
 import trio
 
+from procnursery.containment.tree import Tree
 from procnursery.errors import RequestError, StartFailed
 from procnursery.host.clock import monotonic_seconds, seconds_between, stamp
 from procnursery.model import Outcome, ProcessSpec, ReadyInfo, ReleaseInfo, Stamp, Time
@@ -83,7 +84,7 @@ class ManagedProcess:
     def tree(self) -> Tree | None:
         """Its processes, from their birth until nothing of them is left; then None."""
         ended = self.record.state == "closed" and not self._keeps
-        return None if ended or self.record.state == "starting" else self._tree
+        return None if ended or self.record.state == "starting" else self._start.tree
 
     @property
     def _keeps(self) -> bool:
