@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypeVar
 import attrs
 import trio
 
+from procnursery.daemon.following import Following
 from procnursery.daemon.outgoing import Outgoing, StalledReader
 from procnursery.daemon.subscription import Subscription
 from procnursery.errors import InvalidField, RemoteProtocolError, RequestError
-from procnursery.process.record import Fact
 from procnursery.process.run import ManagedProcess
 from procnursery.process.stdin import WINDOW
 from procnursery.protocol.connection import (
@@ -31,15 +31,11 @@ from procnursery.protocol.connection import (
 )
 from procnursery.protocol.messages import (
     CancelParams,
-    ClosedParams,
     CreditParams,
     DaemonLimits,
-    EofParams,
     ErrorInfo,
-    ExitedParams,
     HelloParams,
     HelloResult,
-    ReadyParams,
 )
 
 log = logging.getLogger(__name__)
@@ -153,6 +149,7 @@ class Session:
         self._quiet = trio.lowlevel.ParkingLot()
         self.draining = False
         self.ended = trio.Event()
+        self.following = Following(self.connection, self.out, self._follows_less)
 
     # The connection
 
@@ -163,6 +160,7 @@ class Session:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self.out.run)
+                nursery.start_soon(self.following.run)
                 await self._read()
                 nursery.cancel_scope.cancel()
         except* RemoteProtocolError as group:
@@ -176,6 +174,7 @@ class Session:
         except* Lost as group:
             log.info("connection lost", extra={"peer": self.peer, "error": str(_first(group))})
         finally:
+            self.following.close()
             self._release_owned()
             if self.draining and code == "done":
                 code = "shutting_down"
@@ -343,9 +342,12 @@ class Session:
             self.draining = True
             self.out.send(self.connection.goodbye("shutting_down", grace=grace))
 
+    def _follows_less(self) -> None:
+        self._quiet.unpark_all()
+
     async def wait_quiet(self) -> None:
         """Wait until no request is being answered and no process or stream is being followed."""
-        while self._busy:
+        while self._busy or self.following.active:
             await self._quiet.park()
 
     # For handlers
@@ -395,23 +397,6 @@ class Session:
             self._busy += subscription.endless
             self.subscriptions.pop(subscription.number, None)
 
-    async def follow(self, process: ManagedProcess, after: int = 0) -> None:
-        """Send the facts of a process, those above number ``after``; the last is ``closed``."""
-        facts = process.record.facts
-        sent = sum(fact.seq <= after for fact in facts)
-        if sent and facts[sent - 1].kind == "closed":
-            return
-        while True:
-            while sent < len(facts):
-                fact = facts[sent]
-                sent += 1
-                self.out.send(_event(self.connection, process.id, fact))
-                if fact.kind == "closed":
-                    self.owned.discard(process)
-                    return
-                await self.out.wait_room()
-            await process.record.wait_change()
-
 
 @attrs.frozen
 class Answer:
@@ -438,27 +423,3 @@ def _error_of(error: InvalidField | RequestError) -> ErrorInfo:
         )
     data = {key: value for key, value in error.data.items() if value is not None}
     return error_info(error.code, error.message, executed=error.executed, **data)
-
-
-def _event(connection: DaemonConnection, process_id: str, fact: Fact) -> bytes:
-    params: Any
-    if fact.kind == "ready":
-        params = ReadyParams(seq=fact.seq, at=fact.at, id=process_id)
-    elif fact.kind == "exited":
-        outcome, cause, usage = fact.details
-        params = ExitedParams(
-            seq=fact.seq, at=fact.at, id=process_id, outcome=outcome, cause=cause, usage=usage
-        )
-    elif fact.kind == "eof":
-        stream, final_offset, reason = fact.details
-        params = EofParams(
-            seq=fact.seq,
-            at=fact.at,
-            id=process_id,
-            stream=stream,
-            final_offset=final_offset,
-            reason=reason,
-        )
-    else:
-        params = ClosedParams(seq=fact.seq, at=fact.at, id=process_id, process=fact.details)
-    return connection.notify(f"process.{fact.kind}", params)

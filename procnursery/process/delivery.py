@@ -107,6 +107,7 @@ class Delivery:
         try:
             count = self._send(signal_number(name), target)
         except ProcessLookupError:
+            self._note(attrs.evolve(act, errno="ESRCH"))
             raise RequestError("not_running", f"process {record.id} has just ended") from None
         except OSError as error:
             reason = errno_name(error.errno or 0)

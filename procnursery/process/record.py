@@ -58,6 +58,7 @@ class Record:
 
     :ivar streams: the daemon's side of its output streams
     :ivar modes: mode of every output stream
+    :ivar followers: called with each fact as it happens
     :param incarnation: which life of its name this is
     :param events: where what happens is told
     """
@@ -93,6 +94,7 @@ class Record:
         self.streams: dict[str, Stream] = {}
         self.modes: dict[str, str] = {}
         self.facts: list[Fact] = []
+        self.followers: list[Callable[[Fact], None]] = []
         self._changed = trio.lowlevel.ParkingLot()
         self._argv, self._argv_truncated = _cut(spec.argv)
 
@@ -134,7 +136,10 @@ class Record:
         """Something happened that the process's own followers are told of, too."""
         # The log keeps many events, so not a whole snapshot of each process that has closed.
         told = (self.outcome, self.cause, self.tree.verdict) if kind == "closed" else details
-        self.facts.append(Fact(kind, self.note(kind, at, told), at, details))
+        fact = Fact(kind, self.note(kind, at, told), at, details)
+        self.facts.append(fact)
+        for follower in self.followers:
+            follower(fact)
         self.changed()
 
     def add_act(self, act: Act) -> None:

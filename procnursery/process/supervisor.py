@@ -127,7 +127,11 @@ class Supervisor:
                 )
             own(known)
             await known.start_done.wait()
-            return self._result(known), True
+            if not known.abandoned:
+                return self._result(known), True
+            # Given up by its requester, who is gone; this one wants it all the same.
+            self._give_back_token(known)
+            return await self.start(spec, by=by, requested=requested, token=token, own=own)
         process = self._new_process(spec, by, requested)
         if token is not None:
             self._tokens[token] = process
@@ -203,6 +207,9 @@ class Supervisor:
         name = process.spec.name
         if name is not None and self._names[name] is process:
             self._pass_on(name, failed=process.failure is not None)
+        self._give_back_token(process)
+
+    def _give_back_token(self, process: ManagedProcess) -> None:
         token = self._token_of.pop(process.id, None)
         if token is not None:
             del self._tokens[token]

@@ -135,7 +135,7 @@ def test_every_field_is_told_or_unavailable(peer: Peer) -> None:
 @pytest.mark.spec("PN-14.2-1")
 def test_of_the_whole_tree(peer: Peer) -> None:
     process = peer.shell("sleep 1000 & sleep 1000 & echo; wait")
-    peer.until(lambda: peer.call("process.get", id=process)["process"]["streams"]["stdout"]["end"])
+    peer.call("output.read", id=process, stream="stdout", offset=0, wait=20)
     values = sample(peer, "processes")["values"]
     assert values[f"process.{process}.processes"] == 3
     assert values[f"process.{process}.tasks"] >= 3

@@ -14,7 +14,7 @@ from procnursery.errors import InvalidField, RequestError
 from procnursery.host.clock import stamp
 from procnursery.host.identity import usable_cpus
 from procnursery.host.timer import wait_realtime
-from procnursery.model import Time
+from procnursery.model import ProcessSpec, Time
 from procnursery.process.launch import raise_for_resources
 from procnursery.process.run import ManagedProcess
 from procnursery.process.supervisor import Supervisor
@@ -46,16 +46,35 @@ class ProcessHandlers:
 
     async def _start(self, session: Session, params: m.StartParams) -> Answer:
         try:
-            process, existing = await self._supervisor.start(
-                params.spec,
-                by=session.peer,
-                requested=stamp(),
-                token=params.token,
-                own=session.own,
+            process, existing = await self._begin(
+                session, params.spec, token=params.token, events=params.events
             )
         except InvalidField as error:
             raise error.within("spec") from None
         return _started(session, process, existing=existing, events=params.events)
+
+    async def _begin(
+        self, session: Session, spec: ProcessSpec, *, token: str | None, events: bool
+    ) -> tuple[ManagedProcess, bool]:
+        """Start a program, and keep what happens to it until the reply is sent."""
+        expected: list[ManagedProcess] = []
+
+        def own(process: ManagedProcess) -> None:
+            session.own(process)
+            if events and process.record.state == "starting":
+                expected.append(process)
+                session.following.expect(process)
+
+        started: ManagedProcess | None = None
+        try:
+            started, existing = await self._supervisor.start(
+                spec, by=session.peer, requested=stamp(), token=token, own=own
+            )
+        finally:
+            for process in expected:
+                if process is not started:
+                    session.following.drop(process)
+        return started, existing
 
     async def _attach(self, session: Session, params: m.AttachParams) -> Answer:
         process = self._supervisor.get(params.id)
@@ -65,7 +84,7 @@ class ProcessHandlers:
         result = m.ProcessResult(process=process.record.info())
         return Answer(result, _following(session, process, params.events, params.after))
 
-    async def _release(self, session: Session, params: m.ReleaseParams) -> m.ReleaseResult:
+    def _release(self, _session: Session, params: m.ReleaseParams) -> Awaitable[m.ReleaseResult]:
         requested = stamp()
         processes: list[ManagedProcess] = []
         for index, process_id in enumerate(params.ids):
@@ -84,6 +103,10 @@ class ProcessHandlers:
         spin = len(processes) <= max(1, usable_cpus() // 2)
         for process in processes:
             process.release(requested, params.at, spin=spin)
+        return self._all_released(processes)
+
+    @staticmethod
+    async def _all_released(processes: list[ManagedProcess]) -> m.ReleaseResult:
         try:
             for process in processes:
                 await process.wait_released()
@@ -106,9 +129,7 @@ class ProcessHandlers:
                 f"process {process.id} has survivors; nothing was started",
                 executed="yes",
             )
-        new, _ = await self._supervisor.start(
-            process.spec, by=session.peer, requested=stamp(), own=session.own
-        )
+        new, _ = await self._begin(session, process.spec, token=None, events=params.events)
         return _started(session, new, existing=False, events=params.events)
 
     def _signal(
@@ -136,18 +157,34 @@ class ProcessHandlers:
             await _wait_instant(process, at)
         return self._deliver(session, process, params)
 
-    async def _stop(self, session: Session, params: m.StopParams) -> m.ProcessResult:
+    def _stop(self, session: Session, params: m.StopParams) -> Awaitable[m.ProcessResult]:
         process = self._supervisor.get(params.id)
         if params.signal is not None:
             _check_signal(params.signal)
         if params.at is not None and process.record.state != "closed":
-            await _wait_instant(process, params.at, until="closed")
+            return self._stop_at(session, process, params, params.at)
+        # At once, so that stops take effect in the order in which they came.
+        self._request_stop(session, process, params)
+        return self._stopped(process)
+
+    async def _stop_at(
+        self, session: Session, process: ManagedProcess, params: m.StopParams, at: Time
+    ) -> m.ProcessResult:
+        await _wait_instant(process, at, until="closed")
+        self._request_stop(session, process, params)
+        return await self._stopped(process)
+
+    @staticmethod
+    def _request_stop(session: Session, process: ManagedProcess, params: m.StopParams) -> None:
         process.request_stop(
             cause="requested",
             by=session.peer,
             signal_name=params.signal,
             grace=params.grace,
         )
+
+    @staticmethod
+    async def _stopped(process: ManagedProcess) -> m.ProcessResult:
         try:
             await process.wait_stopped()
         except trio.Cancelled:
@@ -217,13 +254,13 @@ def _started(session: Session, process: ManagedProcess, *, existing: bool, event
 
 
 def _following(
-    session: Session, process: ManagedProcess, events: bool, after: int = 0
+    session: Session, process: ManagedProcess, events: bool, after: int | None = None
 ) -> Callable[[], Awaitable[None]]:
     """What is sent behind a reply."""
 
     async def then() -> None:
         if events:
-            await session.follow(process, after)
+            session.following.begin(process, after)
 
     return then
 
