@@ -5,6 +5,12 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 WIRE = [
+    Mutant(
+        "PN-2.1-1",
+        "protocol/framing.py",
+        "if len(buffer) < HEADER_SIZE:",
+        "if len(buffer) < HEADER_SIZE:\n                buffer.clear()",
+    ),
     Mutant("PN-2.1-2", "protocol/framing.py", "if size == 0:", "if size < 0:"),
     Mutant(
         "PN-2.1-3", "protocol/framing.py", '"frame_too_large", f"a frame', '"truncated", f"a frame'
@@ -22,6 +28,12 @@ WIRE = [
         "FRAME_BEFORE_HELLO = 65_535",
     ),
     Mutant(
+        "PN-2.1-6",
+        "protocol/connection.py",
+        "self._frames.max_frame = self.limits.max_frame",
+        "self._frames.max_frame = self.peer_max_frame",
+    ),
+    Mutant(
         "PN-2.1-7",
         "protocol/connection.py",
         "self.peer_max_frame = hello.params.limits.max_frame",
@@ -33,8 +45,20 @@ WIRE = [
         "if self._ended and self._frames.mid_frame:",
         "if self._ended and not self.state:",
     ),
+    Mutant(
+        "PN-3.1-1",
+        "protocol/profile.py",
+        'problem = "the value is cut off"',
+        'raise RemoteProtocolError("truncated", "the value is cut off") from None',
+    ),
     Mutant("PN-3.1-2", "protocol/profile.py", "if type(key) is not str:", "if key is str:"),
     Mutant("PN-3.1-3", "protocol/profile.py", "if key in result:", "if key in ():"),
+    Mutant(
+        "PN-3.1-4",
+        "protocol/profile.py",
+        "0xD2: 4, 0xD3: 8}",
+        "0xD2: 4, 0xD3: 8, 0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9}",
+    ),
     Mutant("PN-3.1-5", "protocol/profile.py", "if number != number:", "if number is None:"),
     Mutant(
         "PN-3.1-6",
@@ -44,6 +68,13 @@ WIRE = [
     ),
     Mutant("PN-3.1-7", "protocol/profile.py", "MAX_DEPTH = 16", "MAX_DEPTH = 17"),
     Mutant("PN-3.1-8", "protocol/profile.py", "MAX_ELEMENTS = 400_000", "MAX_ELEMENTS = 400_001"),
+    Mutant("PN-3.1-9", "protocol/profile.py", "raw=False,", 'raw=False, unicode_errors="replace",'),
+    Mutant(
+        "PN-3.1-10",
+        "protocol/profile.py",
+        "_walk(data)",
+        "msgpack.unpackb(data)\n        _walk(data)",
+    ),
     Mutant(
         "PN-3.2-1",
         "protocol/codec.py",
@@ -52,6 +83,7 @@ WIRE = [
     ),
     Mutant("PN-3.2-2", "protocol/codec.py", "and value.is_integer():", "and value is None:"),
     Mutant("PN-3.2-3", "protocol/codec.py", "if type(value) is int:", "if isinstance(value, int):"),
+    Mutant("PN-3.2-4", "process/output.py", "path=os.fsencode(self.path) if", "path=self.path if"),
     Mutant(
         "PN-4.1-1",
         "protocol/envelope.py",
