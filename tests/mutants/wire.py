@@ -90,11 +90,27 @@ WIRE = [
         "return type(value) is int and 0 <= value <= MAX_ID",
         "return type(value) is int",
     ),
+    Mutant("PN-4.1-2", "daemon/session.py", "answer = _error_of(error)", "answer = None"),
+    Mutant(
+        "PN-4.1-3",
+        "daemon/session.py",
+        "result = await work",
+        (
+            'async with vars(self).setdefault("turn", trio.Lock()):\n'
+            "                        result = await work"
+        ),
+    ),
     Mutant(
         "PN-4.1-4",
         "protocol/connection.py",
         "if message.id in self._outstanding:",
         "if message.id in ():",
+    ),
+    Mutant(
+        "PN-4.1-5",
+        "protocol/connection.py",
+        "self._outstanding.pop(request_id)",
+        "self._outstanding[request_id]",
     ),
     Mutant(
         "PN-4.1-6",
@@ -113,6 +129,23 @@ WIRE = [
         "protocol/connection.py",
         'error_info("unknown_method"',
         'error_info("not_found"',
+    ),
+    Mutant("PN-4.1-10", "protocol/codec.py", "if tolerant:", "if known is None:"),
+    Mutant(
+        "PN-4.1-11",
+        "daemon/handlers.py",
+        "            _check_signal(params.signal)\n        process.request_stop(\n",
+        (
+            '            process.request_stop(cause="requested", by=session.peer)\n'
+            "            _check_signal(params.signal)\n"
+            "        process.request_stop(\n"
+        ),
+    ),
+    Mutant(
+        "PN-4.1-12",
+        "daemon/session.py",
+        "self.owned: set[ManagedProcess] = set()",
+        'self.owned = vars(service).setdefault("owned", set())',
     ),
     Mutant(
         "PN-5.1-1",
@@ -133,6 +166,12 @@ WIRE = [
         '_invalid_params(invalid), "done")',
     ),
     Mutant(
+        "PN-5.1-4",
+        "daemon/handlers.py",
+        "min(params.protocol, PROTOCOL_VERSION)",
+        "max(params.protocol, PROTOCOL_VERSION)",
+    ),
+    Mutant(
         "PN-5.1-5",
         "protocol/connection.py",
         'error_info("hello_repeated"',
@@ -140,11 +179,98 @@ WIRE = [
     ),
     Mutant("PN-5.1-6", "daemon/session.py", 'Closing("hello_timeout"', 'Closing("done"'),
     Mutant(
+        "PN-5.1-7",
+        "daemon/__main__.py",
+        "instance = secrets.token_hex(8)",
+        "instance = str(state.path.stat().st_ino)",
+    ),
+    Mutant(
+        "PN-5.1-8",
+        "protocol/messages.py",
+        "tuple[Annotated[str, Length(min=1, max=64)], ...], Length(max=64)] = ()",
+        'tuple[Literal["output.pipe", "stdin.offset"], ...], Length(max=64)] = ()',
+    ),
+    Mutant(
+        "PN-5.2-1",
+        "daemon/session.py",
+        "self.out.send(self.connection.goodbye(code, message))",
+        (
+            'if code == "done":\n'
+            "                self.out.send(self.connection.goodbye(code, message))"
+        ),
+    ),
+    Mutant(
+        "PN-5.2-2", "daemon/session.py", "await self.out.flush(FAREWELL)", "await self.out.flush(0)"
+    ),
+    Mutant(
+        "PN-5.2-3",
+        "daemon/session.py",
+        "nursery.cancel_scope.cancel()",
+        (
+            'self.out.send(self.connection.goodbye("done"))\n'
+            "                nursery.cancel_scope.cancel()"
+        ),
+    ),
+    Mutant(
+        "PN-5.3-1",
+        "daemon/subscription.py",
+        "                    await log.wait_change()\n                    continue\n",
+        (
+            "                    with trio.move_on_after(1):\n"
+            "                        await log.wait_change()\n"
+            "                        continue\n"
+            "                    out.send(connection.notify_data(self.number, self.offset, 0))\n"
+        ),
+    ),
+    Mutant(
+        "PN-5.3-2",
+        "daemon/outgoing.py",
+        "trio.move_on_after(self._timeout)",
+        "trio.move_on_after(3600)",
+    ),
+    Mutant(
+        "PN-5.3-3",
+        "daemon/handlers.py",
+        "received=received, sent=stamp()",
+        "received=stamp(), sent=received",
+    ),
+    Mutant("PN-6.1-1", "daemon/session.py", "executed=error.executed, **data", "**data"),
+    Mutant(
+        "PN-6.1-2",
+        "process/record.py",
+        'errno.errorcode.get(number, f"E{number}")',
+        "os.strerror(number)",
+    ),
+    Mutant(
+        "PN-6.1-3",
+        "protocol/connection.py",
+        "        code=code,\n        message=message",
+        '        code=code.replace("_", "-"),\n        message=message',
+    ),
+    Mutant(
+        "PN-7.1-1",
+        "daemon/session.py",
+        'ErrorInfo | None = error_info("cancelled", "the request was cancelled")',
+        "ErrorInfo | None = None",
+    ),
+    Mutant("PN-7.1-2", "process/launch.py", "os.kill(self.child.pid, signal.SIGKILL)", "pass"),
+    Mutant(
         "PN-7.1-3",
         "daemon/handlers.py",
         '"the stop goes on", executed="yes"',
         '"the stop goes on", executed="no"',
     ),
+    Mutant(
+        "PN-7.1-4",
+        "daemon/session.py",
+        "            if scope is not None:\n                scope.cancel()\n",
+        (
+            "            if scope is None:\n"
+            '                raise Closing("bad_notification", "no such request")\n'
+            "            scope.cancel()\n"
+        ),
+    ),
+    Mutant("PN-7.1-5", "process/stdin.py", "if self.taken == before:", "if self.taken >= before:"),
     Mutant(
         "PN-8.1-1",
         "protocol/connection.py",
