@@ -206,14 +206,19 @@ def processes_with(text: str) -> list[int]:
     return found
 
 
+def children_of(daemon: int) -> set[int]:
+    """Pids of the daemon's children: main processes, those being started, adopted orphans."""
+    return {int(pid) for pid in Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()}
+
+
 def wait_for_fifo(daemon: int) -> int:
     """Wait until a child of the daemon waits for the other end of a FIFO; its pid."""
     places: dict[int, str] = {}
 
     def found() -> bool:
-        for pid in Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split():
+        for pid in children_of(daemon):
             with contextlib.suppress(OSError):
-                places[int(pid)] = Path(f"/proc/{pid}/wchan").read_text()
+                places[pid] = Path(f"/proc/{pid}/wchan").read_text()
         return any("fifo" in one or "wait_for_partner" in one for one in places.values())
 
     try:

@@ -1,4 +1,4 @@
-"""Each mutant is a copy of the daemon with one line changed, which violates one MUST. The
+"""Each mutant is a copy of the daemon with one place changed, which violates one MUST. The
 conformance suite must say which."""
 
 from __future__ import annotations
