@@ -422,30 +422,45 @@ def test_usage(peer: Peer) -> None:
 # 9.5 signals
 
 
+def words_of(peer: Peer, process: str, count: int) -> list[bytes]:
+    """What a process has written, once it has written so many words."""
+    read = {"id": process, "stream": "stdout", "offset": 0}
+    words: list[bytes] = []
+
+    def enough() -> bool:
+        words[:] = peer.call("output.read", read)["data"].split()
+        return len(words) >= count
+
+    eventually(enough, f"{count} words", TIMEOUT)
+    return words
+
+
 @pytest.mark.spec("PN-9.5-1")
 def test_targets(peer: Peer) -> None:
-    """The main process has a child in its group and one in a session of its own."""
-    child = "trap 'echo {0}; exit' USR1; echo up; while :; do sleep 0.02; done"
+    """The main process has a child in its group and one in a session of its own. A shell runs
+    the trap of SIGUSR1 before that of SIGUSR2, so the latter shows who did not get the former."""
+    child = (
+        "trap 'echo {0}; exit' USR1; trap 'echo spared; exit' USR2; "
+        "echo up; while :; do sleep 0.02; done"
+    )
     script = (
         f'sh -c "{child.format("grouped")}" & '
         f'setsid sh -c "{child.format("apart")}" & '
-        "trap 'echo main' USR1; echo up; while :; do sleep 0.02; done"
+        "trap 'echo main' USR1; trap : USR2; echo up; while :; do sleep 0.02; done"
     )
     for target, wanted in (
-        ("main", {b"main"}),
-        ("group", {b"main", b"grouped"}),
+        ("main", {b"main", b"spared"}),
+        ("group", {b"main", b"grouped", b"spared"}),
         ("tree", {b"main", b"grouped", b"apart"}),
     ):
         process = peer.shell(script, descendants="wait")
-        data = b""
-        while data.count(b"up\n") < 3:
-            data = peer.call("output.read", id=process, stream="stdout", offset=0)["data"]
+        words_of(peer, process, 3)
         result = peer.call("process.signal", id=process, signal="SIGUSR1", target=target)
         assert result["count"] >= (3 if target == "tree" else 1)
-        deadline = time.monotonic() + TIMEOUT
-        while set(data.split()) - {b"up"} != wanted and time.monotonic() < deadline:
-            data = peer.call("output.read", id=process, stream="stdout", offset=0)["data"]
-        assert set(data.split()) - {b"up"} == wanted, target
+        words_of(peer, process, 4)
+        peer.call("process.signal", id=process, signal="SIGUSR2", target="tree")
+        words = words_of(peer, process, 6)
+        assert set(words) - {b"up"} == wanted, target
         peer.call("process.stop", id=process, grace=0)
 
 

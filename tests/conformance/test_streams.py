@@ -57,6 +57,14 @@ def in_order(delivered: list[tuple[str, Any]], position: int, data: bytes) -> in
 # 10.1 input
 
 
+def reading_at_usr1(peer: Peer) -> str:
+    """A program that copies its input behind the six bytes of a line, once it gets SIGUSR1."""
+    script = "trap 'exec cat' USR1; " + READY + "while :; do sleep 0.02; done"
+    process = peer.shell(script, stdin=PIPE)
+    line(peer, process)
+    return process
+
+
 @pytest.mark.spec("PN-10.1-1")
 def test_write_is_answered_when_taken(peer: Peer) -> None:
     process = peer.start("cat", stdin=PIPE)
@@ -98,9 +106,7 @@ def test_write_beyond(peer: Peer) -> None:
 @pytest.mark.spec("PN-10.1-4")
 def test_order_of_writes(peer: Peer) -> None:
     """All of them wait before the program reads the first."""
-    script = "trap 'exec cat' USR1; " + READY + "while :; do sleep 0.02; done"
-    process = peer.shell(script, stdin=PIPE)
-    line(peer, process)
+    process = reading_at_usr1(peer)
     data = pattern(800_000)
     for offset in range(0, len(data), 8_000):
         peer.request(
@@ -115,14 +121,17 @@ def test_order_of_writes(peer: Peer) -> None:
 @pytest.mark.spec("PN-10.1-5")
 def test_window(peer: Peer) -> None:
     window = peer.hello["limits"]["stdin_window"]
-    process = peer.start("sleep", "1000", stdin=PIPE)
-    first = peer.request("stdin.write", {"id": process, "offset": 0, "data": bytes(window)})
-    refusal = peer.refusal("stdin.write", id=process, offset=window, data=bytes(window // 2 + 1))
-    second = peer.refusal("stdin.write", id=process, offset=window, data=bytes(window))
-    assert {refusal.code, second.code} == {"window_exceeded"}
-    assert refusal.data["executed"] == "no"
-    peer.call("process.stop", id=process, grace=0)
-    peer.answered(first)
+    data = pattern(window)
+    process = reading_at_usr1(peer)
+    first = peer.request("stdin.write", {"id": process, "offset": 0, "data": data})
+    for size in (window // 2 + 1, window):
+        refusal = peer.refusal("stdin.write", id=process, offset=window, data=bytes(size))
+        assert (refusal.code, refusal.data["executed"]) == ("window_exceeded", "no")
+    peer.call("process.signal", id=process, signal="SIGUSR1")
+    assert peer.answer(first)["offset"] == window
+    assert peer.call("stdin.write", id=process, offset=window, data=b"tail")["offset"] == window + 4
+    peer.call("stdin.close", id=process)
+    assert peer.read_all(process, offset=6) == data + b"tail"
 
 
 @pytest.mark.spec("PN-10.1-6")
