@@ -757,9 +757,13 @@ def test_requests_during_the_start(peer: Peer, tmp_path: Path) -> None:
     os.mkfifo(fifo)
     spec = {"argv": ["cat", "-u"], "stdin": {"mode": "file", "path": str(fifo)}}
     number = peer.request("process.start", {"spec": spec})
-    wait_for_fifo(peer.call("daemon.info")["daemon"]["pid"])
-    page = peer.call("process.list", states=["starting"], limit=1000)["processes"]
-    (process,) = (one["id"] for one in page if one["argv"] == [b"cat", b"-u"])
+
+    def found() -> list[str]:
+        page = peer.call("process.list", states=["starting"], limit=1000)["processes"]
+        return [one["id"] for one in page if one["argv"] == [b"cat", b"-u"]]
+
+    eventually(lambda: bool(found()), "it is being started")
+    (process,) = found()
     stream = {"stream": "stdout", "offset": 0}
     for method, params in (
         ("process.signal", {"signal": "SIGTERM"}),
