@@ -104,43 +104,4 @@ PROCESSES = [
     ),
     Mutant("PN-9.3-5", "process/run.py", "self._around.next_seq()", "len(self.record.facts) + 1"),
     Mutant("PN-9.3-6", "daemon/handlers.py", "if params.events:", "if params:"),
-    Mutant(
-        "PN-9.4-1",
-        "process/record.py",
-        "code=os.WEXITSTATUS(status)",
-        "code=os.WEXITSTATUS(status) & 127",
-    ),
-    Mutant(
-        "PN-9.4-3",
-        "process/record.py",
-        "and act.signal == outcome.signal",
-        "and act.signal is not None",
-    ),
-    Mutant(
-        "PN-9.5-3",
-        "daemon/handlers.py",
-        'InvalidField(str(error), "signal")',
-        'InvalidField(str(error), "id")',
-    ),
-    Mutant("PN-9.7-1", "process/run.py", "+ self.spec.descendants_grace", "+ 3600"),
-    Mutant(
-        "PN-9.7-3",
-        "process/run.py",
-        'if self.spec.descendants == "keep" and',
-        'if self.spec.descendants == "kept" and',
-    ),
-    Mutant(
-        "PN-9.7-4",
-        "process/run.py",
-        'self.request_stop(cause="timeout", by="daemon")',
-        'self.request_stop(cause="requested", by="daemon")',
-    ),
-    Mutant("PN-9.8-2", "daemon/handlers.py", '"timed_out", f"process', '"not_running", f"process'),
-    Mutant(
-        "PN-9.8-3",
-        "daemon/handlers.py",
-        "next=page[-1].id if len(chosen) > params.limit else None",
-        "next=None",
-    ),
-    Mutant("PN-9.8-7", "daemon/handlers.py", "info(with_spec=params.spec)", "info(with_spec=True)"),
 ]
