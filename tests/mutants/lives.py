@@ -50,7 +50,7 @@ LIVES = [
     ),
     Mutant(
         "PN-9.5-3",
-        "daemon/handlers.py",
+        "daemon/handlers/processes.py",
         'InvalidField(str(error), "signal")',
         'InvalidField(str(error), "id")',
     ),
@@ -74,13 +74,13 @@ LIVES = [
         "PN-9.6-3",
         "containment/family.py",
         "or stat.session == main\n"
-        "                or (stat.alive and has_variable(stat.pid, marker))",
+        "                or (stat.alive and census.has_variable(stat.pid, marker))",
         "or stat.session == main",
         containment="session",
     ),
     Mutant(
         "PN-9.6-4",
-        "daemon/handlers.py",
+        "daemon/handlers/processes.py",
         'process.request_stop(\n            cause="requested",',
         'if process.record.state == "closed":\n'
         '            raise RequestError("not_running", "the process has ended")\n'
@@ -94,45 +94,56 @@ LIVES = [
     ),
     Mutant(
         "PN-9.6-6",
-        "process/run.py",
-        'if not tree.populated():\n            self._verdict("empty")',
-        'if not tree.populated() or self._ladder is not None:\n            self._verdict("empty")',
+        "process/ending.py",
+        'if not self._tree.populated():\n            self._verdict("empty")',
+        "if not self._tree.populated() or self._ladder() is not None:\n"
+        '            self._verdict("empty")',
     ),
-    Mutant("PN-9.7-1", "process/run.py", "+ self.spec.descendants_grace", "+ 3600"),
+    Mutant(
+        "PN-9.7-1",
+        "process/ending.py",
+        "+ spec.descendants_grace",
+        "+ 3600",
+    ),
     Mutant(
         "PN-9.7-2",
-        "process/run.py",
-        'if self.spec.descendants == "wait":',
-        'if self.spec.descendants == "waits":',
+        "process/ending.py",
+        'if spec.descendants == "wait":',
+        'if spec.descendants == "waits":',
     ),
     Mutant(
         "PN-9.7-3",
-        "process/run.py",
-        'if self.spec.descendants == "keep" and',
-        'if self.spec.descendants == "kept" and',
+        "process/ending.py",
+        'if spec.descendants == "keep" and',
+        'if spec.descendants == "kept" and',
     ),
     Mutant(
         "PN-9.7-4",
         "process/run.py",
-        'self.request_stop(cause="timeout", by="daemon")',
-        'self.request_stop(cause="requested", by="daemon")',
+        'self._timeout_at = math.inf\n                self.request_stop(cause="timeout"',
+        'self._timeout_at = math.inf\n                self.request_stop(cause="requested"',
     ),
     Mutant(
         "PN-9.8-1",
-        "daemon/handlers.py",
+        "daemon/handlers/processes.py",
         "await process.wait_reached(params.until)",
         'await process.wait_reached("closed")',
     ),
-    Mutant("PN-9.8-2", "daemon/handlers.py", '"timed_out", f"process', '"not_running", f"process'),
+    Mutant(
+        "PN-9.8-2",
+        "daemon/handlers/processes.py",
+        '"timed_out", f"process',
+        '"not_running", f"process',
+    ),
     Mutant(
         "PN-9.8-3",
-        "daemon/handlers.py",
+        "daemon/handlers/processes.py",
         "next=page[-1].id if len(chosen) > params.limit else None",
         "next=None",
     ),
     Mutant(
         "PN-9.8-4",
-        "daemon/handlers.py",
+        "daemon/handlers/processes.py",
         "delivered, count = process.send_signal(",
         "if process not in session.owned:\n"
         '            raise RequestError("not_found", "no process of this connection")\n'
@@ -150,10 +161,15 @@ LIVES = [
         "process.forget()\n        await self._remove_output(process)",
         "process.forget()",
     ),
-    Mutant("PN-9.8-7", "daemon/handlers.py", "info(with_spec=params.spec)", "info(with_spec=True)"),
+    Mutant(
+        "PN-9.8-7",
+        "daemon/handlers/processes.py",
+        "info(with_spec=params.spec)",
+        "info(with_spec=True)",
+    ),
     Mutant(
         "PN-9.8-8",
-        "daemon/handlers.py",
+        "daemon/handlers/streams.py",
         'if process.record.state == "starting":',
         'if process.record.state == "held":',
     ),

@@ -43,7 +43,10 @@ STREAMS = [
         "if offset is not None and offset > self.taken:",
     ),
     Mutant(
-        "PN-10.1-9", "daemon/handlers.py", '"no_stdin", f"stdin of', '"stdin_closed", f"stdin of'
+        "PN-10.1-9",
+        "daemon/handlers/streams.py",
+        '"no_stdin", f"stdin of',
+        '"stdin_closed", f"stdin of',
     ),
     Mutant(
         "PN-10.1-10",
@@ -70,33 +73,46 @@ STREAMS = [
     ),
     Mutant(
         "PN-11.2-1",
-        "daemon/handlers.py",
+        "daemon/handlers/streams.py",
         "limit = min(params.max, session.connection.max_data)",
         "limit = session.connection.max_data",
     ),
     Mutant(
         "PN-11.2-2",
-        "daemon/handlers.py",
+        "daemon/handlers/streams.py",
         "deadline = trio.current_time() + params.wait",
         "deadline = trio.current_time()",
     ),
     Mutant(
         "PN-11.2-3",
-        "daemon/handlers.py",
+        "daemon/handlers/streams.py",
         "at_end = log.eof is not None and offset + len(data) == log.end",
         "at_end = log.eof is not None",
     ),
     Mutant(
         "PN-11.2-4",
-        "daemon/handlers.py",
+        "daemon/handlers/streams.py",
         "ReadResult(offset=offset,",
         "ReadResult(offset=params.offset,",
     ),
-    Mutant("PN-11.2-5", "daemon/handlers.py", '"offset_expired"', '"offset_future"'),
     Mutant(
-        "PN-11.2-6", "daemon/handlers.py", "if offset > log.end:", "if offset > log.end + 4096:"
+        "PN-11.2-5",
+        "daemon/handlers/streams.py",
+        '"offset_expired"',
+        '"offset_future"',
     ),
-    Mutant("PN-11.2-7", "daemon/handlers.py", '"no_stream"', '"not_found"'),
+    Mutant(
+        "PN-11.2-6",
+        "daemon/handlers/streams.py",
+        "if offset > log.end:",
+        "if offset > log.end + 4096:",
+    ),
+    Mutant(
+        "PN-11.2-7",
+        "daemon/handlers/streams.py",
+        '"no_stream"',
+        '"not_found"',
+    ),
     Mutant(
         "PN-11.2-8",
         "process/ring.py",
@@ -105,7 +121,7 @@ STREAMS = [
     ),
     Mutant(
         "PN-11.3-1",
-        "daemon/handlers.py",
+        "daemon/handlers/streams.py",
         "return Answer(result, lambda: session.serve(subscription))",
         "session._nursery.start_soon(session.serve, subscription)\n"
         "        await trio.sleep(0)\n"
@@ -133,7 +149,7 @@ STREAMS = [
     ),
     Mutant(
         "PN-11.3-7",
-        "daemon/handlers.py",
+        "daemon/handlers/streams.py",
         "if params.offset > stream.log.end:",
         "if params.offset > stream.log.end + 4096:",
     ),
@@ -145,7 +161,7 @@ STREAMS = [
         'async with self.__dict__.setdefault("turn", trio.Lock()):\n'
         "                await subscription.run(self.connection, self.out)",
     ),
-    Mutant("PN-11.3-10", "daemon/handlers.py", "subscription.scope.cancel()", "pass"),
+    Mutant("PN-11.3-10", "daemon/session.py", "subscription.scope.cancel()", "pass"),
     Mutant(
         "PN-11.3-11",
         "process/ring.py",
@@ -155,8 +171,8 @@ STREAMS = [
     Mutant(
         "PN-11.3-12",
         "daemon/session.py",
-        "if subscription is not None:  # else it has just ended",
-        "if subscription is None:\n"
+        "if isinstance(subscription, Subscription):  # else it has just ended",
+        "if not isinstance(subscription, Subscription):\n"
         '                raise Closing("bad_envelope", "no such subscription")\n'
         "            else:",
     ),
@@ -166,12 +182,12 @@ STREAMS = [
         "os.pread, self._file, limit, offset,",
         "os.read, self._file, limit,",
     ),
-    Mutant("PN-12.1-1", "daemon/session.py", 'cause="disconnect"', 'cause="requested"'),
+    Mutant("PN-12.1-1", "process/run.py", 'cause="disconnect"', 'cause="requested"'),
     Mutant(
         "PN-12.1-2",
-        "daemon/session.py",
-        'if process.spec.on_disconnect == "kill" and process',
-        "if process",
+        "process/run.py",
+        'if self.spec.on_disconnect == "kill":',
+        'if self.spec.on_disconnect != "keep_for":',
     ),
     Mutant(
         "PN-12.1-3",
@@ -207,6 +223,9 @@ STREAMS = [
         "limitations=()",
     ),
     Mutant(
-        "PN-14.1-2", "daemon/handlers.py", "pid=self._spawner.pid, form", "pid=os.getpid(), form"
+        "PN-14.1-2",
+        "daemon/handlers/about.py",
+        "pid=self._spawner.pid, form",
+        "pid=os.getpid(), form",
     ),
 ]
