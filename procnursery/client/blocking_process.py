@@ -86,6 +86,11 @@ class StdinWriter:
             raise request_error(self._feed.failed)
         return len(data)
 
+    def resume(self, offset: int) -> None:
+        """Go on behind the ``offset`` bytes that were written on a connection that is lost; the
+        daemon skips what it has already taken of a write that is repeated."""
+        self._feed.resume(offset)
+
     def feed(self, data: bytes) -> None:
         """Send all of ``data`` as far as it is taken, whatever becomes of the rest."""
         for position in range(0, len(data), STDIN_CHUNK):
@@ -127,6 +132,13 @@ class Process:
         if getattr(self.spec, name).mode in ("null", "stdout"):
             return None
         return io.BufferedReader(OutputReader(self._connection, self.id, name))
+
+    def output(self, stream: StreamName, *, offset: int = 0) -> io.BufferedReader:
+        """Another reader of one of its streams.
+
+        :param offset: of the first byte to be read: what a lost connection had delivered before
+        """
+        return io.BufferedReader(OutputReader(self._connection, self.id, stream, offset))
 
     def __repr__(self) -> str:
         return f"<Process {self.id} pid {self.pid} {self.spec.argv!r}>"

@@ -141,7 +141,7 @@ class Supervisor:
         try:
             await process.start_done.wait()
         except trio.Cancelled:
-            process.abort_start("requested", by)
+            process.abort_start()
             with trio.CancelScope(shield=True):
                 await process.start_done.wait()
             if process.failure is None or not process.abandoned:
