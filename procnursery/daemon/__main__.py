@@ -52,7 +52,8 @@ Exit status: 0 after SIGTERM, 1 if the daemon cannot start, 2 for a usage error,
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """What the command line takes; its manual page is made from it, too."""
     parser = argparse.ArgumentParser(
         prog="procnurseryd",
         description="Executes and controls processes on this machine for remote controllers.",
@@ -101,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the daemon; returns its exit status."""
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(argv)
     if options.embedded_fd is not None and options.listen:
         parser.error("--embedded-fd and --listen exclude each other")
