@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -16,7 +17,7 @@ from procnursery.client.blocking import connect
 from procnursery.daemon.activation import take_descriptors
 from procnursery.daemon.listeners import ListenError
 from tests.daemon.service import running_service, service_argv
-from tests.daemons import running_daemon
+from tests.daemons import DEADLINE, eventually, running_daemon
 
 
 @contextlib.contextmanager
@@ -97,6 +98,32 @@ def test_nothing_that_is_executed_finds_the_sockets(short_path: Path) -> None:
         assert b"LISTEN_" not in (spawner / "environ").read_bytes()
         assert b"NOTIFY_SOCKET" not in (spawner / "environ").read_bytes()
         assert inode not in {os.readlink(fd) for fd in (spawner / "fd").iterdir()}
+
+
+def test_socket_activation_by_systemd_itself(short_path: Path) -> None:
+    """The same with the tool that systemd has for tests of services."""
+    tool = shutil.which("systemd-socket-activate")
+    if tool is None:
+        pytest.skip("systemd-socket-activate is not installed")
+    path = short_path / "given"
+    argv = [tool, "-l", str(path), *service_argv(["--state-dir", f"{short_path}/state"])]
+    with (short_path / "log").open("wb") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=log, cwd="/")
+    try:
+        eventually(path.exists, "systemd has made the socket")
+        eventually(lambda: _listens(path), "systemd listens")
+        assert pid_at(f"unix://{path}") == process.pid
+        process.terminate()
+        assert process.wait(DEADLINE) == 0
+    finally:
+        process.kill()
+        process.wait(DEADLINE)
+    assert path.exists()
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def refused(short_path: Path, *fds: int, names: str = "", config: str = "") -> str:
