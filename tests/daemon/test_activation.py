@@ -84,7 +84,7 @@ def test_connections_wait_for_the_daemon(short_path: Path) -> None:
 def test_nothing_that_is_executed_finds_the_sockets(short_path: Path) -> None:
     with (
         unix_socket(short_path / "given") as given,
-        running_service(short_path, [], sockets=[given], names="given"),
+        running_service(short_path, [], sockets=[given], names="given") as service,
         connect(f"unix://{short_path}/given") as client,
     ):
         result = client.run(["env"], env_base="inherit")
@@ -92,6 +92,9 @@ def test_nothing_that_is_executed_finds_the_sockets(short_path: Path) -> None:
         assert b"PATH" in names
         assert not {name for name in names if name.startswith((b"LISTEN_", b"NOTIFY_"))}
         inode = f"socket:[{os.fstat(given.fileno()).st_ino}]"
+        assert os.readlink(f"/proc/{service.pid}/fd/3") == inode
+        flags = Path(f"/proc/{service.pid}/fdinfo/3").read_text().split("flags:")[1].split()[0]
+        assert int(flags, 8) & os.O_CLOEXEC
         fds = client.run(["sh", "-c", "ls -l /proc/self/fd"])
         assert inode not in fds.stdout.decode()
         spawner = Path(f"/proc/{client.info().spawner.pid}")
