@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from procnursery.client.blocking import connect
+from procnursery.client.blocking import Connection, connect
 from procnursery.daemon.config import Config, ConfigSource
 from procnursery.daemon.reload import FIXED
 from procnursery.daemon.units import UnitError, quoted, unit_text
@@ -81,8 +81,12 @@ def test_a_reload_takes_what_it_can(short_path: Path) -> None:
         assert '"options": "containment"' in service.read_log()
         assert '"changed": "allow_users,' in service.read_log()
 
-        config.write_text('keep_closed = 2\nlog_level = "info"\n')
+        config.write_text('keep_closed = 2\nlog_level = "info"\ncontainment = "session"\n')
         service.reload()
+        need = "options that need a restart keep their previous values"
+        rows = [row for row in service.read_log().splitlines() if need in row]
+        assert len(rows) == 2, "also when it is not new"
+        assert rows[1].endswith("options=containment")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with connect(f"unix://{path}") as new:
             assert new.hello.limits.max_requests == 128
@@ -92,12 +96,17 @@ def test_a_reload_changes_the_last_grace(short_path: Path) -> None:
     argv = arguments(short_path, "shutdown_grace = 86400\n")
     with running_service(short_path, argv) as service:
         with connect(f"unix://{short_path}/s") as client:
-            # SIGTERM is ignored from its first instruction on: sh inherits that.
-            client.start(["sh", "-c", "trap '' TERM; echo; exec sleep 1000"], grace=86_400.0)
-            eventually(lambda: _ignores_term(client.list()[0].pid), "SIGTERM is ignored")
+            start_stubborn(client)
         (short_path / "daemon.toml").write_text("shutdown_grace = 0\n")
         service.reload()
         service.stop()
+
+
+def start_stubborn(client: Connection) -> None:
+    """Start a program that outlives this client, and everything short of SIGKILL."""
+    argv = ["sh", "-c", "trap '' TERM; exec sleep 1000"]
+    process = client.start(argv, grace=86_400.0, on_disconnect="keep")
+    eventually(lambda: _ignores_term(process.pid), "SIGTERM is ignored")
 
 
 def _ignores_term(pid: int | None) -> bool:
@@ -162,8 +171,7 @@ def test_sighup_does_not_end_a_daemon_that_stops(short_path: Path) -> None:
     argv = arguments(short_path, "shutdown_grace = 86400\n")
     with running_service(short_path, argv) as service:
         with connect(f"unix://{short_path}/s") as client:
-            client.start(["sh", "-c", "trap '' TERM; exec sleep 1000"], grace=86_400.0)
-            eventually(lambda: _ignores_term(client.list()[0].pid), "SIGTERM is ignored")
+            start_stubborn(client)
         service.process.send_signal(signal.SIGTERM)
         stopping = service.hear()
         assert stopping["STATUS"] == "Stopping 1 programs within 86400 s"
