@@ -173,7 +173,7 @@ def test_completing_imports_little(line: str) -> None:
     assert done.stdout
     loaded = {row.rpartition("|")[2].strip() for row in done.stderr.decode().splitlines()}
     assert "procnursery.cli.main" in loaded
-    for heavy in ("procnursery.client", "procnursery.model", "attr", "msgpack", "subprocess"):
+    for heavy in ("procnursery.client", "procnursery.model", "attr", "msgpack"):
         assert heavy not in loaded
 
 
