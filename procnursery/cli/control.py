@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -12,7 +12,9 @@ from procnursery.cli.naming import selected, selecting_option
 from procnursery.cli.options import Signal
 from procnursery.cli.suggest import live_process
 from procnursery.cli.target import Target
-from procnursery.model import Time
+
+if TYPE_CHECKING:
+    from procnursery.model import Time
 
 
 @click.command()

@@ -22,25 +22,38 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.0
 """Seconds that a daemon has to answer: somebody waits with a finger on the key."""
-_LIVE = ("starting", "held", "running", "exited")
 
 
 def any_process(
     context: click.Context, _: click.Parameter, incomplete: str
 ) -> list[CompletionItem[str]]:
-    """Ids of all processes that the daemon knows."""
-    return _ids(context, incomplete, None)
+    """Ids of all processes that the daemon knows, and their names."""
+    return _suggest(context, incomplete, None)
 
 
 def live_process(
     context: click.Context, _: click.Parameter, incomplete: str
 ) -> list[CompletionItem[str]]:
-    """Ids of processes that have not ended."""
-    return _ids(context, incomplete, _LIVE)
+    """Ids of processes that have not ended, and their names."""
+    return _suggest(context, incomplete, ("starting", "held", "running", "exited"))
 
 
-def _ids(
-    context: click.Context, incomplete: str, states: tuple[str, ...] | None
+def held_process(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Ids of processes that wait at their gate, and their names."""
+    return _suggest(context, incomplete, ("held",))
+
+
+def name_of_process(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Names of all processes that have one."""
+    return _suggest(context, incomplete, None, ids=False)
+
+
+def _suggest(
+    context: click.Context, incomplete: str, states: tuple[str, ...] | None, *, ids: bool = True
 ) -> list[CompletionItem[str]]:
     from click.shell_completion import CompletionItem
 
@@ -48,10 +61,18 @@ def _ids(
         found = list(_processes(context.find_root().params.get("address"), states))
     except (ProcnurseryError, OSError):  # no daemon, none for this user, or none that answers
         return []
+    items: dict[str, str] = {}  # a name means the latest process that has it
+    for one in found:
+        about = f"{one.state}: {_command(one.argv)}"
+        if ids:
+            items[one.id] = about
+        if one.name is not None:
+            items[one.name] = about
+    given = context.params.get("ids") or ()  # of commands that take several
     return [
-        CompletionItem(one.id, help=f"{one.state}: {_command(one.argv)}")
-        for one in found
-        if one.id.startswith(incomplete)
+        CompletionItem(value, help=about)
+        for value, about in items.items()
+        if value.startswith(incomplete) and value not in given
     ]
 
 

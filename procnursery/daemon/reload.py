@@ -121,4 +121,5 @@ class Reloader:
                         "the mode of a socket cannot be changed",
                         extra={"address": listener.address, "error": error.strerror},
                     )
+        self._supervisor.events.keep(config.keep_events)
         await self._supervisor.keep(config.keep_closed)

@@ -123,6 +123,18 @@ def test_process_ids(bash: Bash, daemon: Daemon) -> None:
         process.stop()
 
 
+def test_names(bash: Bash, daemon: Daemon) -> None:
+    with connect(daemon.address) as client:
+        client.start(["sleep", "1000"], name="server")
+        client.start(["sleep", "1000"], name="client", hold=True)
+        ask = f"procnursery -H {daemon.address}"
+        assert bash(f"{ask} stop ") == ["p1", "server", "p2", "client"]
+        assert bash(f"{ask} stop p1 server p") == ["p2"]
+        assert bash(f"{ask} release ") == ["p2", "client"]
+        assert bash(f"{ask} restart ") == ["server", "client"]
+        assert bash(f"{ask} events --json cl") == ["client"]
+
+
 @pytest.mark.parametrize(
     "address", ["unix:///no/such/socket", "tcp://127.0.0.1:1", "nonsense", "local:"]
 )

@@ -18,6 +18,7 @@ from procnursery.client.blocking import Connection, connect
 from procnursery.daemon.config import Config, ConfigSource
 from procnursery.daemon.reload import FIXED
 from procnursery.daemon.units import UnitError, quoted, unit_text
+from procnursery.protocol.messages import EventParams, EventsLostParams
 from tests.daemon.service import running_service
 from tests.daemons import eventually, running_daemon
 
@@ -68,11 +69,15 @@ def test_a_reload_takes_what_it_can(short_path: Path) -> None:
             old.run(["true"])
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         config.write_text(
-            'keep_closed = 2\nmax_requests = 77\nfile_threads = 2\nallow_users = ["nobody"]\n'
+            "keep_closed = 2\nkeep_events = 1\n"
+            'max_requests = 77\nfile_threads = 2\nallow_users = ["nobody"]\n'
             'log_format = "json"\nlog_level = "debug"\nshutdown_grace = 3\ncontainment = "session"'
         )
         service.reload()
         assert [one.id for one in old.list()] == ["p3", "p4"]
+        with old.events(after=0) as told:
+            assert isinstance(next(told), EventsLostParams)
+            assert isinstance(next(told), EventParams)
         assert stat.S_IMODE(path.stat().st_mode) == 0o666
         assert old.hello.limits.max_requests == 128
         with connect(f"unix://{path}") as new:
