@@ -241,6 +241,11 @@ class Supervisor:
             if process is not None:
                 await self._forget(process)
 
+    async def keep(self, closed: int) -> None:
+        """Remember at most so many closed processes from now on."""
+        self._keep_closed = closed
+        await self._prune()
+
     async def forget(self, process_id: str) -> None:
         """Delete the record and the stored output of a closed process.
 
