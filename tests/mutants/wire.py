@@ -257,7 +257,7 @@ WIRE = [
         "daemon/handlers/processes.py",
         "            await process.wait_stopped()\n"
         "        except trio.Cancelled:\n"
-        '            raise RequestError("cancelled", "the stop goes on", executed="yes") from None\n'
+        '            raise RequestError("cancelled", "the stop goes on", executed="yes") from None\n'  # noqa: E501
         "        return m.ProcessResult(",
         "            await process.wait_stopped()\n"
         "        except trio.Cancelled:\n"

@@ -117,8 +117,7 @@ class Client:
         return f"processes {len(self.connection.list())}"
 
     def goodbye(self, _rest: str) -> str:
-        self.connection.close()
-        return "goodbye done"
+        return f"goodbye {self.connection.goodbye()}"
 
 
 def main() -> int:
