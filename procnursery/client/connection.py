@@ -31,7 +31,7 @@ from procnursery.client.core import (
     request_error,
     run_options,
 )
-from procnursery.client.eventing import EventQueue, Told, events_params
+from procnursery.client.eventing import AsyncEvents, EventQueue, Told, events_params
 from procnursery.client.exchange import Exchange, ProcessEvents
 from procnursery.client.instants import Instant, instant
 from procnursery.client.link import Link
@@ -412,15 +412,9 @@ class Connection:
             self.exchange,
             events_params(after=after, kinds=kinds, ids=ids, labels=labels, snapshot=snapshot),
         )
-
-        async def told() -> AsyncIterator[Told]:
-            while True:
-                await self.wait_until(lambda: queue.ready)
-                yield queue.take()
-
         try:
             await self.wait_until(lambda: queue.answered)
-            yield told()
+            yield AsyncEvents(queue, self.wait_until)
         finally:
             if self._lost is None:
                 queue.end()

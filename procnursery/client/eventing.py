@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from procnursery.client.core import request_error
@@ -76,3 +76,23 @@ class EventQueue:
             self._exchange.detach(number)
             params: Any = m.EventsUnsubscribeParams(subscription=number)
             self._exchange.call("events.unsubscribe", params, lambda _result, _error: None)
+
+
+class AsyncEvents:
+    """An async iterator over what is told; ending the subscription is not its job.
+
+    :param wait_until: waits until what has arrived makes a condition true
+    """
+
+    def __init__(
+        self, queue: EventQueue, wait_until: Callable[[Callable[[], bool]], Awaitable[None]]
+    ) -> None:
+        self._queue = queue
+        self._wait_until = wait_until
+
+    def __aiter__(self) -> AsyncEvents:
+        return self
+
+    async def __anext__(self) -> Told:
+        await self._wait_until(lambda: self._queue.ready)
+        return self._queue.take()
