@@ -8,13 +8,16 @@ from pathlib import Path
 
 import trio
 
-from procnursery.model import OutputSpec, ProcessSpec
+from procnursery.model import OutputSpec, ProcessSpec, PtySpec
 from procnursery.process.account import Account
+from procnursery.process.ends import PipeEnd, Terminal, open_terminal
 from procnursery.process.files import DirectStream, SpoolStream
 from procnursery.process.output import Stream, grow_pipe
 from procnursery.process.ring import RingStream
-from procnursery.process.stdin import StdinPipe
+from procnursery.process.stdin import Stdin
 
+PTY_CAPACITY = 1_048_576
+"""Bytes of output that are kept of a terminal."""
 FILE_MODE = 0o600
 
 
@@ -23,14 +26,14 @@ class Channels:
 
     :ivar child: descriptors for the child by stream name, until :meth:`close_child_ends`
     :ivar streams: the daemon's side of the output streams that have one
-    :ivar modes: mode of every output stream
+    :ivar terminal: of a process that has one
     """
 
     def __init__(self) -> None:
         self.child: dict[str, int] = {}
-        self.stdin: StdinPipe | None = None
+        self.stdin: Stdin | None = None
+        self.terminal: Terminal | None = None
         self.streams: dict[str, Stream] = {}
-        self.modes: dict[str, str] = {}
 
     def close_child_ends(self) -> None:
         """The child has its own copies now, or there is none."""
@@ -54,13 +57,16 @@ async def open_channels(
 
     :param directory: where the files of this process go; it must exist if one is needed
     :raises OSError: if descriptors, memory or files cannot be had; nothing stays open then
+    :raises StartFailed: stage ``stdio``: there is no terminal
     """
     channels = Channels()
+    if spec.pty is not None:
+        await _open_terminal(channels, spec.pty, account, limiter)
+        return channels
     try:
         _open_stdin(channels, spec, account)
         for name in ("stdout", "stderr"):
             output: OutputSpec = getattr(spec, name)
-            channels.modes[name] = output.mode
             await _open_output(channels, name, output, account, directory, limiter)
     except BaseException:
         channels.release()
@@ -70,9 +76,21 @@ async def open_channels(
 
 def needs_directory(spec: ProcessSpec) -> bool:
     """Whether some stream is a file in the state directory."""
-    return any(
+    return spec.pty is None and any(
         output.mode == "spool" or (output.mode == "direct" and output.path is None)
         for output in (spec.stdout, spec.stderr)
+    )
+
+
+async def _open_terminal(
+    channels: Channels, pty: PtySpec, account: Account, limiter: trio.CapacityLimiter
+) -> None:
+    master, slave = await trio.to_thread.run_sync(open_terminal, pty, account, limiter=limiter)
+    channels.child["stdin"] = slave
+    terminal = channels.terminal = Terminal(master)
+    channels.stdin = Stdin(terminal)
+    channels.streams["stdout"] = RingStream(
+        "stdout", terminal, capacity=PTY_CAPACITY, block=True, mode="pty"
     )
 
 
@@ -81,7 +99,7 @@ def _open_stdin(channels: Channels, spec: ProcessSpec, account: Account) -> None
     if stdin.mode == "pipe":
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         channels.child["stdin"] = read_end
-        channels.stdin = StdinPipe(write_end)
+        channels.stdin = Stdin(PipeEnd(write_end))
         grow_pipe(write_end)
         _give(read_end, account)
     elif stdin.mode == "bytes":
@@ -106,7 +124,7 @@ async def _open_output(
     if output.mode == "pipe":
         read_end = _pipe(channels, name, account)
         channels.streams[name] = RingStream(
-            name, read_end, capacity=output.capacity, block=output.full == "block"
+            name, PipeEnd(read_end), capacity=output.capacity, block=output.full == "block"
         )
     elif output.mode == "spool":
         assert directory is not None

@@ -244,7 +244,6 @@ class ManagedProcess:
         record, launched = self.record, self._launched
         record.pid = launched.child.pid
         record.streams = self.channels.streams
-        record.modes = self.channels.modes
         record.times = attrs.evolve(record.times, exec=launched.executed, exec_seen=launched.seen)
         record.state = "running"
         self._around.executed()

@@ -19,7 +19,7 @@ from procnursery.protocol.connection import PROTOCOL_VERSION
 from procnursery.protocol.schema_file import schema_text
 from procnursery.spawner.proxy import Spawner
 
-CAPABILITIES = ("output.direct", "output.pipe", "output.spool", "stdin.offset")
+CAPABILITIES = ("output.direct", "output.pipe", "output.spool", "pty", "stdin.offset")
 
 
 class Daemon(Protocol):
