@@ -41,11 +41,17 @@ class Channels:
             os.close(fd)
         self.child.clear()
 
+    def end(self) -> None:
+        """No more input comes, and a terminal hangs up."""
+        if self.stdin is not None:
+            self.stdin.shut()
+        if self.terminal is not None:
+            self.terminal.close()
+
     def release(self) -> None:
         """Give everything back."""
         self.close_child_ends()
-        if self.stdin is not None:
-            self.stdin.shut()
+        self.end()
         for stream in self.streams.values():
             stream.release()
 

@@ -59,6 +59,10 @@ class PipeEnd:
         """No more is written."""
         self.close()
 
+    def end_output(self) -> None:
+        """No more is read."""
+        self.close()
+
     def close(self) -> None:
         """Close it; who waits for it gets a ClosedResourceError. A second time does nothing."""
         if self._fd >= 0:
@@ -69,14 +73,15 @@ class PipeEnd:
 
 class Terminal:
     """The master of a pseudoterminal, pty(7): the output is read from it and the input is typed
-    into it. Closing it hangs up (SIGHUP to the session that the terminal controls), so only the
-    reader closes it, and an end of the input does not.
+    into it. Closing it hangs up: the leader of its session gets SIGHUP, even one that has closed
+    the terminal itself. So the ends of input and output leave it open.
 
     :param fd: owned by this object; made non-blocking
     """
 
     def __init__(self, fd: int) -> None:
         self._end = PipeEnd(fd)
+        self._deserted = False
 
     def fileno(self) -> int:
         """Its descriptor; -1 once it is closed."""
@@ -91,6 +96,7 @@ class Terminal:
             return self._end.read(limit)
         except OSError as error:
             if error.errno == errno.EIO:  # how Linux says it
+                self._deserted = True
                 return b""
             raise
 
@@ -101,11 +107,12 @@ class Terminal:
         :raises BrokenPipeError: nobody has the terminal open any more
         """
         try:
-            return self._end.write(data)
+            if not self._deserted:  # for a moment the kernel would take what nobody can read
+                return self._end.write(data)
         except OSError as error:
-            if error.errno == errno.EIO:
-                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
-            raise
+            if error.errno != errno.EIO:
+                raise
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     def end_marks(self, last: bytes) -> bytes:
         """What to type for an end of input: VEOF of termios(3), of which one in the middle of a
@@ -126,6 +133,9 @@ class Terminal:
 
     def end_input(self) -> None:
         """No more is typed, which is no reason to hang up."""
+
+    def end_output(self) -> None:
+        """No more is read, which is none either."""
 
     def resize(self, rows: int, columns: int) -> None:
         """Set its size; the kernel tells its foreground process group by SIGWINCH, tty_ioctl(4).

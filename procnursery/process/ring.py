@@ -20,7 +20,7 @@ COALESCE = 65_536
 class RingStream:
     """A bounded ring in memory.
 
-    :param end: what the program writes arrives there; owned by the stream
+    :param end: what the program writes arrives there
     :param capacity: bytes held; the drain at the end may exceed it by what a pipe or terminal holds
     :param block: make the program wait when full; otherwise drop the oldest bytes
     """
@@ -148,7 +148,7 @@ class RingStream:
             self._close("held_by_survivor")
 
     def _close(self, reason: EofReason) -> None:
-        self._end.close()
+        self._end.end_output()
         self.log.eof = reason
         self.log.changed()
         self._room.unpark_all()

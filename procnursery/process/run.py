@@ -410,8 +410,7 @@ class ManagedProcess:
             if stream.log.eof is None:
                 await stream.finish()
                 self._eof(stream)
-        if self.channels.stdin is not None:
-            self.channels.stdin.shut()
+        self.channels.end()
         record, at = self.record, stamp()
         self._take_tree_usage()
         record.times = attrs.evolve(record.times, closed=at)

@@ -14,13 +14,14 @@ import pytest
 from tests.mutants.mutant import Mutant
 from tests.mutants.processes import PROCESSES
 from tests.mutants.streams import STREAMS
+from tests.mutants.terminals import TERMINALS
 from tests.mutants.wire import WIRE
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = "6"
 """Seconds that the suite waits for what a mutant may never do."""
 
-MUTANTS = [*WIRE, *PROCESSES, *STREAMS]
+MUTANTS = [*WIRE, *PROCESSES, *STREAMS, *TERMINALS]
 
 
 def suite(package: Path, must: str) -> subprocess.CompletedProcess[str]:
