@@ -14,9 +14,13 @@ CANNOT_EXECUTE = 126
 NOT_FOUND = 127
 
 
-def complain(message: str) -> None:
-    """One line on stderr."""
-    print(f"procnursery: {message}", file=sys.stderr, flush=True)
+def complain(message: str, *, raw: bool = False) -> None:
+    """One line on stderr.
+
+    :param raw: it may be a terminal in raw mode, which begins a line only at a carriage return
+    """
+    end = "\r\n" if raw else "\n"
+    print(f"procnursery: {message}", end=end, file=sys.stderr, flush=True)
 
 
 def status_of(info: ProcessInfo) -> int:
