@@ -214,7 +214,7 @@ class CallerTerminal:
         :param resize: called with (rows, columns) whenever the terminal may have another size
         """
         self._resize = resize
-        self._take()
+        self._again()
 
     def _take(self) -> None:
         """Raw mode, as cfmakeraw(3) makes it. In the background the terminal is another's: then it
@@ -301,8 +301,8 @@ class CallerTerminal:
         rest, escape = self._escapes.take(data)
         if escape == _DOT:
             raise GivenUp
-        if escape is not None:
-            self._pending.append(signal.SIGTSTP)
+        if escape is not None:  # as Ctrl-Z in a terminal that is not raw
+            os.kill(0, signal.SIGTSTP)
         return rest or None
 
     def shown(self, data: bytes) -> None:
