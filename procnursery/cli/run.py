@@ -67,9 +67,9 @@ def run(
     process group, a second one stops it (stop signal, grace, SIGKILL), a third one gives up. When
     this command dies, the program and all its descendants are killed.
 
-    With -t they are those of a terminal, where stderr comes with stdout. Typed at the beginning of
-    a line, ~. gives up, ~^Z suspends this command, and ~~ stands for ~. When the program is
-    stopped, it gets SIGHUP unless --stop-signal says otherwise.
+    With -t the program has a terminal, where stderr comes with stdout, and Ctrl-C is its own. Typed
+    at the beginning of a line, ~. gives up, ~^Z suspends this command, and ~~ stands for ~. Its
+    first signal of a stop is SIGHUP unless --stop-signal is given.
 
     \b
     procnursery run -- sh -c 'echo out; echo err >&2; exit 7'

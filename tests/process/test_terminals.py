@@ -24,7 +24,7 @@ def test_no_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
         def openpty() -> NoReturn:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(ends.os, "openpty", openpty)
+        monkeypatch.setattr(os, "openpty", openpty)
 
     refusing(errno.ENOENT)
     with pytest.raises(StartFailed, match="opening a terminal: ENOENT") as failed:
