@@ -6,14 +6,18 @@ from typing import Literal
 
 import click
 
+from procnursery.cli.at import at_option, resolved
+from procnursery.cli.naming import selected, selecting_option
 from procnursery.cli.options import Signal
 from procnursery.cli.status import FAILURE, complain
 from procnursery.cli.target import Target
+from procnursery.model import Time
 
 
 @click.command()
 @click.argument("id")
 @click.argument("name", metavar="[SIGNAL]", type=Signal(), default="SIGTERM")
+@at_option("it is delivered")
 @click.option(
     "--target",
     "whom",
@@ -23,14 +27,26 @@ from procnursery.cli.target import Target
     help="The main process, its process group, or every process of its tree.",
 )
 @click.pass_obj
-def signal(target: Target, id: str, name: str, whom: Literal["main", "group", "tree"]) -> None:
-    """Send a signal to a process: SIGTERM unless another is named (SIGUSR1, HUP, 9)."""
+def signal(
+    target: Target,
+    id: str,
+    name: str,
+    whom: Literal["main", "group", "tree"],
+    at: Time | None,
+) -> None:
+    """Send a signal to a process: SIGTERM unless another is named (SIGUSR1, HUP, 9).
+
+    With --at the daemon sends it at that instant, and this command returns then; if this command
+    is ended before, nothing is sent.
+    """
     with target.connect_to_lasting("signal") as connection:
-        connection.get(id).signal(name, target=whom)
+        connection.get(id).signal(name, target=whom, at=resolved(connection, at))
 
 
 @click.command()
-@click.argument("id")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@selecting_option
+@at_option("the stop begins")
 @click.option(
     "--grace",
     type=click.FloatRange(min=0),
@@ -45,16 +61,23 @@ def signal(target: Target, id: str, name: str, whom: Literal["main", "group", "t
     help="First signal.  [default: as it was started with]",
 )
 @click.pass_obj
-def stop(target: Target, id: str, grace: float | None, name: str | None) -> int:
-    """Stop a process and all its descendants, and see that they are gone.
+def stop(
+    target: Target,
+    ids: tuple[str, ...],
+    labels: tuple[tuple[str, str], ...],
+    grace: float | None,
+    name: str | None,
+    at: Time | None,
+) -> int:
+    """Stop processes and all their descendants, together, and see that they are gone.
 
     Returns when they are: after the stop signal, the grace period and SIGKILL at the latest. What
     cannot be killed is named, and the exit status is 255.
     """
     with target.connect_to_lasting("stop") as connection:
-        info = connection.get(id).stop(signal=name, grace=grace)
-    if info.tree.verdict != "survivors":
-        return 0
-    for one in info.tree.survivors:
-        complain(f"{id}: pid {one.pid} ({one.command}) is still there: {one.reason}")
-    return FAILURE
+        chosen = selected(connection, ids, labels)
+        infos = connection.stop(chosen, signal=name, grace=grace, at=resolved(connection, at))
+    for info in infos:
+        for one in info.tree.survivors:
+            complain(f"{info.id}: pid {one.pid} ({one.command}) is still there: {one.reason}")
+    return FAILURE if any(info.tree.verdict == "survivors" for info in infos) else 0

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from procnursery.cli.foreground import Foreground
+from procnursery.cli.naming import naming_options
 from procnursery.cli.options import output_mode_option, spec_fields, spec_options
 from procnursery.cli.plain import ReportFile
 from procnursery.cli.report import report_of, report_of_failed_start, report_of_lost
@@ -43,6 +44,7 @@ from procnursery.model import ProcessSpec
     help="Give the program a terminal, of this one's kind ($TERM) and size; all keys are the "
     "program's, Ctrl-C included. -tt: even if stdin is no terminal (then with 24 rows of 80).",
 )
+@naming_options
 @spec_options
 @output_mode_option("pipe", ("pipe", "spool", "direct", "null"))
 @click.option(
@@ -127,6 +129,7 @@ def _run(
     report: ReportFile | None,
     options: dict[str, Any],
 ) -> int:
+    naming = {"name": options.pop("name"), "labels": dict(options.pop("labels"))}
     with_stdin = not no_stdin and _is_open(0)
     connection = target.connect()
     try:
@@ -136,7 +139,7 @@ def _run(
             del fields["stdout"], fields["stderr"]
         else:
             fields["stdin"] = "pipe" if with_stdin else "null"
-        spec = make_spec(argv, local=connection.local, **fields)
+        spec = make_spec(argv, local=connection.local, **naming, **fields)
         status, content = _run_on(connection, spec, with_stdin)
     except FileNotFoundError as error:  # os.getcwd(3)
         raise click.ClickException(

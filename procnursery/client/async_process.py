@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from procnursery.client.core import STDIN_CHUNK, request_error
 from procnursery.client.exchange import ProcessEvents
 from procnursery.client.feed import StdinFeed
+from procnursery.client.instants import Instant, instant
 from procnursery.client.streams import Queue, StreamName
-from procnursery.model import Gap, Outcome, ProcessInfo, ProcessSpec
+from procnursery.model import Gap, Outcome, ProcessInfo, ProcessSpec, Stamp
 from procnursery.protocol import messages as m
 from procnursery.signals import signal_name
 
@@ -160,7 +161,9 @@ class Process:
             return events.closed.process
         return await self._wait("closed", None)
 
-    async def _wait(self, until: Literal["exited", "closed"], timeout: float | None) -> ProcessInfo:
+    async def _wait(
+        self, until: Literal["ready", "exited", "closed"], timeout: float | None
+    ) -> ProcessInfo:
         result: m.ProcessResult = await self._connection.request(
             "process.wait", m.WaitParams(id=self.id, until=until, timeout=timeout)
         )
@@ -181,22 +184,63 @@ class Process:
         """All that is known now."""
         return await self._connection.inspect(self.id)
 
-    async def signal(
-        self, signal: str | int, *, target: Literal["main", "group", "tree"] = "main"
-    ) -> None:
-        """Send a signal, by name or number.
+    async def wait_until(
+        self, until: Literal["ready", "exited", "closed"], *, timeout: float | None = None
+    ) -> ProcessInfo:
+        """Wait for a state or what lies beyond it; all that is known then.
 
+        :raises RequestError: ``timed_out`` after ``timeout`` seconds
+        """
+        return await self._wait(until, timeout)
+
+    async def wait_ready(self, *, timeout: float | None = None) -> ProcessInfo:
+        """Wait until it is ready for use, as its spec's ``ready`` defines it, or has failed to
+        become so and is closed; ``ready`` of the result tells which, and why.
+
+        :raises RequestError: ``timed_out`` after ``timeout`` seconds
+        """
+        return await self._wait("ready", timeout)
+
+    async def release(self, *, at: Instant | None = None) -> m.Released:
+        """Let it go from its gate.
+
+        :param at: instant of the daemon's realtime clock; None: at once
+        :raises RequestError: ``not_held``
+        """
+        return (await self._connection.release([self], at=at))[0]
+
+    async def signal(
+        self,
+        signal: str | int,
+        *,
+        target: Literal["main", "group", "tree"] = "main",
+        at: Instant | None = None,
+    ) -> Stamp:
+        """Send a signal, by name or number; when it was delivered.
+
+        :param at: instant of the daemon's realtime clock; None: at once
         :raises RequestError: ``not_running``, ``signal_failed``
         """
         name = signal if isinstance(signal, str) else signal_name(signal)
-        await self._connection.request(
-            "process.signal", m.SignalParams(id=self.id, signal=name, target=target)
+        result: m.SignalResult = await self._connection.request(
+            "process.signal",
+            m.SignalParams(id=self.id, signal=name, target=target, at=instant(at)),
         )
+        return result.delivered
 
-    async def stop(self, *, signal: str | None = None, grace: float | None = None) -> ProcessInfo:
-        """Stop the whole tree: stop signal, grace, SIGKILL, and see that it is gone."""
+    async def stop(
+        self,
+        *,
+        signal: str | None = None,
+        grace: float | None = None,
+        at: Instant | None = None,
+    ) -> ProcessInfo:
+        """Stop the whole tree: stop signal, grace, SIGKILL, and see that it is gone.
+
+        :param at: instant of the daemon's realtime clock at which to begin; None: at once
+        """
         result: m.ProcessResult = await self._connection.request(
-            "process.stop", m.StopParams(id=self.id, signal=signal, grace=grace)
+            "process.stop", m.StopParams(id=self.id, signal=signal, grace=grace, at=instant(at))
         )
         return result.process
 

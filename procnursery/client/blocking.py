@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -31,11 +31,14 @@ from procnursery.client.core import (
     request_error,
     run_options,
 )
-from procnursery.client.exchange import Exchange
+from procnursery.client.eventing import EventQueue, Told, events_params
+from procnursery.client.exchange import Exchange, ProcessEvents
+from procnursery.client.instants import Instant, instant
 from procnursery.client.link import Link
+from procnursery.client.samples import SampleQueue, as_groups
 from procnursery.client.streams import Collector, StreamName
 from procnursery.errors import ConnectionFailed, ConnectionLost
-from procnursery.model import ProcessInfo, ProcessSummary
+from procnursery.model import Facts, ProcessInfo, ProcessSummary, Sample
 from procnursery.paths import LocalAddress
 from procnursery.protocol import messages as m
 
@@ -206,16 +209,134 @@ class Connection:
         assert info.spec is not None
         return Process(self, info.id, info.pid, info.spec, None)
 
-    def list(self) -> list[ProcessSummary]:
-        """Every process that the daemon knows, oldest first."""
+    def attach(self, process_id: str, *, after: int = 0) -> Process:
+        """Become the owner of a process: with this connection's end it ends, as its spec says.
+
+        :param after: number of the last of its events that is known
+        :raises RequestError: ``not_found``
+        """
+        params = m.AttachParams(id=process_id, after=after)
+        result, events = self._begin(params)
+        info: ProcessInfo = result.process
+        known = self.get(info.id)
+        return Process(self, info.id, info.pid, known.spec, events)
+
+    def restart(self, name: str, *, grace: float | None = None) -> Process:
+        """End a named process, if it is not closed, and start the same spec as its next
+        incarnation.
+
+        :raises RequestError: ``no_name``, ``process_live``
+        :raises StartFailed: the program was not executed
+        """
+        result, events = self._begin(m.RestartParams(id=name, grace=grace))
+        known = self.get(result.id)
+        return Process(self, result.id, result.pid, known.spec, events)
+
+    def release(
+        self, processes: Iterable[Process | str], *, at: Instant | None = None
+    ) -> list[m.Released]:
+        """Let held processes go, together.
+
+        :param at: instant of the daemon's realtime clock at which all are executed; None: at once
+        :returns: how each of them went, in their order; ``outcome`` is set where the program was
+            not executed
+        :raises RequestError: ``not_held``: none was released
+        """
+        ids = tuple(one if isinstance(one, str) else one.id for one in processes)
+        params = m.ReleaseParams(ids=ids, at=instant(at))
+        result: m.ReleaseResult = self.request("process.release", params)
+        return list(result.releases)
+
+    def stop(
+        self,
+        processes: Iterable[Process | str],
+        *,
+        signal: str | None = None,
+        grace: float | None = None,
+        at: Instant | None = None,
+    ) -> list[ProcessInfo]:
+        """Stop several processes at the same time; all that is known of each then.
+
+        :param at: instant of the daemon's realtime clock at which to begin; None: at once
+        :raises RequestError: ``not_found``; the others are stopped all the same
+        """
+        ids = [one if isinstance(one, str) else one.id for one in processes]
+        due = instant(at)
+        replies: dict[int, tuple[Any, m.ErrorInfo | None]] = {}
+
+        def expect(index: int) -> Callable[[Any, m.ErrorInfo | None], None]:
+            return lambda result, error: replies.update({index: (result, error)})
+
+        for index, one in enumerate(ids):
+            self.exchange.call(
+                "process.stop",
+                m.StopParams(id=one, signal=signal, grace=grace, at=due),
+                expect(index),
+            )
+        self.pump_until(lambda: len(replies) == len(ids))
+        return [_result_of(replies[index]).process for index in range(len(ids))]
+
+    def list(
+        self, *, name: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> list[ProcessSummary]:
+        """Every process that the daemon knows, oldest first.
+
+        :param name: only those of this name, all incarnations
+        :param labels: only those that have all of these
+        """
         found: list[ProcessSummary] = []
+        wanted = dict(labels or {})
         after = None
         while True:
-            page: m.ListResult = self.request("process.list", m.ListParams(after=after, limit=1000))
+            page: m.ListResult = self.request(
+                "process.list",
+                m.ListParams(after=after, limit=1000, name=name, labels=wanted),
+            )
             found += page.processes
             after = page.next
             if after is None:
                 return found
+
+    def _begin(self, params: m.RestartParams | m.AttachParams) -> tuple[Any, ProcessEvents]:
+        reply: list[tuple[Any, m.ErrorInfo | None]] = []
+        _, events = self.exchange.start(params, lambda result, error: reply.append((result, error)))
+        self.pump_until(lambda: bool(reply))
+        return _result_of(reply[0]), events
+
+    @contextlib.contextmanager
+    def events(
+        self,
+        *,
+        after: int | None = None,
+        kinds: Iterable[m.EventKind] | None = None,
+        ids: Iterable[str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        snapshot: bool = False,
+    ) -> Iterator[Iterator[Told]]:
+        """What happens to processes, as an iterator, while entered.
+
+        :param after: begin behind this number; None: with what happens from now on
+        :param kinds: only these kinds
+        :param ids: only these processes, by id or name
+        :param labels: only processes that have all of these
+        :param snapshot: tell of every process as it is now first
+        :raises RequestError: ``invalid_params``: ``after`` is beyond the latest event
+        """
+        queue = EventQueue(
+            self.exchange,
+            events_params(after=after, kinds=kinds, ids=ids, labels=labels, snapshot=snapshot),
+        )
+
+        def told() -> Iterator[Told]:
+            while True:
+                self.pump_until(lambda: queue.ready)
+                yield queue.take()
+
+        try:
+            self.pump_until(lambda: queue.answered)
+            yield told()
+        finally:
+            queue.end()
 
     def inspect(self, process_id: str) -> ProcessInfo:
         """All that is known of a process, its spec included.
@@ -229,6 +350,47 @@ class Connection:
         """What the daemon is and holds."""
         result: m.InfoResult = self.request("daemon.info", m.InfoParams())
         return result
+
+    def facts(self) -> Facts:
+        """What the machine is: values by name, and what could not be read."""
+        result: m.FactsResult = self.request("host.facts", m.FactsParams())
+        return result.facts
+
+    def sample(self, groups: Collection[str] | None = None) -> Sample:
+        """What the machine does now.
+
+        :param groups: ``cpu``, ``load``, ``memory``, ``disk``, ``network``, ``processes``; None:
+            all of them
+        :raises RequestError: ``invalid_params``
+        """
+        params = m.SampleParams(groups=as_groups(groups))
+        result: m.SampleResult = self.request("host.sample", params)
+        return result.sample
+
+    def samples(
+        self, interval: float, *, groups: Collection[str] | None = None, count: int | None = None
+    ) -> Generator[m.HostDataParams, None, None]:
+        """What the machine does, every ``interval`` seconds: an iterator that ends the
+        subscription when it is closed or nothing refers to it any more.
+
+        Each item has ``sample``, the number of its ``tick``, ``late_s`` and ``missed``, the ticks
+        that passed without a sample before it.
+
+        :param groups: as for :meth:`sample`
+        :param count: how many samples; None: no end
+        :raises RequestError: ``too_many_subscriptions``, ``invalid_params``
+        """
+        queue = SampleQueue(self.exchange)
+        queue.begin(interval, groups, count)
+        try:
+            while True:
+                self.pump_until(lambda: queue.ready)
+                sample = queue.take()
+                if sample is None:
+                    return
+                yield sample
+        finally:
+            queue.close()
 
     def ping(self) -> m.PingResult:
         """The daemon's clocks."""

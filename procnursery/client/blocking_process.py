@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from procnursery.client.core import STDIN_CHUNK, request_error
 from procnursery.client.exchange import ProcessEvents
 from procnursery.client.feed import StdinFeed
+from procnursery.client.instants import Instant, instant
 from procnursery.client.streams import Queue, StreamName
-from procnursery.model import Gap, Outcome, ProcessInfo, ProcessSpec
+from procnursery.model import Gap, Outcome, ProcessInfo, ProcessSpec, Stamp
 from procnursery.protocol import messages as m
 from procnursery.signals import signal_name
 
@@ -140,7 +141,9 @@ class Process:
             return events.closed.process
         return self._wait("closed", None)
 
-    def _wait(self, until: Literal["exited", "closed"], timeout: float | None) -> ProcessInfo:
+    def _wait(
+        self, until: Literal["ready", "exited", "closed"], timeout: float | None
+    ) -> ProcessInfo:
         result: m.ProcessResult = self._connection.request(
             "process.wait", m.WaitParams(id=self.id, until=until, timeout=timeout)
         )
@@ -161,22 +164,63 @@ class Process:
         """All that is known now."""
         return self._connection.inspect(self.id)
 
-    def signal(
-        self, signal: str | int, *, target: Literal["main", "group", "tree"] = "main"
-    ) -> None:
-        """Send a signal, by name or number.
+    def wait_until(
+        self, until: Literal["ready", "exited", "closed"], *, timeout: float | None = None
+    ) -> ProcessInfo:
+        """Wait for a state or what lies beyond it; all that is known then.
 
+        :raises RequestError: ``timed_out`` after ``timeout`` seconds
+        """
+        return self._wait(until, timeout)
+
+    def wait_ready(self, *, timeout: float | None = None) -> ProcessInfo:
+        """Wait until it is ready for use, as its spec's ``ready`` defines it, or has failed to
+        become so and is closed; ``ready`` of the result tells which, and why.
+
+        :raises RequestError: ``timed_out`` after ``timeout`` seconds
+        """
+        return self._wait("ready", timeout)
+
+    def release(self, *, at: Instant | None = None) -> m.Released:
+        """Let it go from its gate.
+
+        :param at: instant of the daemon's realtime clock; None: at once
+        :raises RequestError: ``not_held``
+        """
+        return (self._connection.release([self], at=at))[0]
+
+    def signal(
+        self,
+        signal: str | int,
+        *,
+        target: Literal["main", "group", "tree"] = "main",
+        at: Instant | None = None,
+    ) -> Stamp:
+        """Send a signal, by name or number; when it was delivered.
+
+        :param at: instant of the daemon's realtime clock; None: at once
         :raises RequestError: ``not_running``, ``signal_failed``
         """
         name = signal if isinstance(signal, str) else signal_name(signal)
-        self._connection.request(
-            "process.signal", m.SignalParams(id=self.id, signal=name, target=target)
+        result: m.SignalResult = self._connection.request(
+            "process.signal",
+            m.SignalParams(id=self.id, signal=name, target=target, at=instant(at)),
         )
+        return result.delivered
 
-    def stop(self, *, signal: str | None = None, grace: float | None = None) -> ProcessInfo:
-        """Stop the whole tree: stop signal, grace, SIGKILL, and see that it is gone."""
+    def stop(
+        self,
+        *,
+        signal: str | None = None,
+        grace: float | None = None,
+        at: Instant | None = None,
+    ) -> ProcessInfo:
+        """Stop the whole tree: stop signal, grace, SIGKILL, and see that it is gone.
+
+        :param at: instant of the daemon's realtime clock at which to begin; None: at once
+        """
         result: m.ProcessResult = self._connection.request(
-            "process.stop", m.StopParams(id=self.id, signal=signal, grace=grace)
+            "process.stop", m.StopParams(id=self.id, signal=signal, grace=grace, at=instant(at))
         )
         return result.process
 

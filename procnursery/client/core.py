@@ -19,6 +19,7 @@ from procnursery.model import (
     ProcessInfo,
     ProcessSpec,
     PtySpec,
+    ReadySpec,
     Scheduler,
     StdinSpec,
 )
@@ -107,7 +108,8 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
         directory unless ``env_base`` and ``cwd`` say otherwise
     :param options: fields of :class:`procnursery.model.ProcessSpec`, where ``env`` may be a
         mapping, paths and names may be str, ``stdin`` may be a mode, bytes or a path,
-        ``stdout`` and ``stderr`` may be a mode or a path, and ``pty`` may be (rows, columns)
+        ``stdout`` and ``stderr`` may be a mode or a path, ``pty`` may be (rows, columns), and
+        ``keep_for`` alone implies ``on_disconnect``
     :raises TypeError: a field is unknown or has an impossible type
     """
     words = [argv] if isinstance(argv, str | bytes | os.PathLike) else argv
@@ -128,10 +130,16 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
             options[name] = _output(options[name])
     if "pty" in options:
         options["pty"] = _pty(options["pty"])
+    if "keep_for" in options:
+        options.setdefault("on_disconnect", "keep_for")
     for name in ("affinity", "groups"):
         if name in options:
             options[name] = tuple(options[name])
-    for name, kind in (("scheduler", Scheduler), ("ionice", IoNice)):
+    for name, kind in (
+        ("scheduler", Scheduler),
+        ("ionice", IoNice),
+        ("ready", ReadySpec),
+    ):
         if name in options and not isinstance(options[name], kind):
             raise TypeError(f"{name} must be a {kind.__name__}")
     return ProcessSpec(argv=tuple(os.fsencode(word) for word in words), **options)

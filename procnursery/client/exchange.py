@@ -35,16 +35,22 @@ class OutputHandler(Protocol):
         ...
 
 
+ProcessEvent = m.ReadyParams | m.ExitedParams | m.EofParams | m.ClosedParams
+
+
 class ProcessEvents:
-    """The events of a process that this connection started."""
+    """The events of a process that this connection owns."""
 
     def __init__(self) -> None:
+        self.ready: m.ReadyParams | None = None
         self.exited: m.ExitedParams | None = None
         self.closed: m.ClosedParams | None = None
 
-    def take(self, params: m.ExitedParams | m.EofParams | m.ClosedParams) -> None:
+    def take(self, params: ProcessEvent) -> None:
         """An event arrived."""
-        if isinstance(params, m.ExitedParams):
+        if isinstance(params, m.ReadyParams):
+            self.ready = params
+        elif isinstance(params, m.ExitedParams):
             self.exited = params
         elif isinstance(params, m.ClosedParams):
             self.closed = params
@@ -61,6 +67,7 @@ class Exchange:
         self.hello: m.HelloResult | None = None
         self._on_reply: dict[int, OnReply] = {}
         self._handlers: dict[int, OutputHandler] = {}
+        self._listeners: dict[int, Callable[[Any], None]] = {}
         self._processes: dict[str, ProcessEvents] = {}
 
     def greet(self) -> None:
@@ -79,24 +86,37 @@ class Exchange:
         """Send a notification."""
         self.link.send(self.link.protocol.notify(method, params))
 
-    def start(self, params: m.StartParams, on_reply: OnReply) -> tuple[int, ProcessEvents]:
-        """Start a program: (the request's id, where its events will be)."""
+    def start(
+        self, params: m.StartParams | m.RestartParams | m.AttachParams, on_reply: OnReply
+    ) -> tuple[int, ProcessEvents]:
+        """Start a program, restart it, or become its owner: (the request's id, where its events
+        will be)."""
         events = ProcessEvents()
 
-        def started(result: m.StartResult | None, error: m.ErrorInfo | None) -> None:
-            if result is not None:
+        def started(
+            result: m.StartResult | m.ProcessResult | None, error: m.ErrorInfo | None
+        ) -> None:
+            if isinstance(result, m.ProcessResult):
+                self._processes[result.process.id] = events
+            elif result is not None:
                 self._processes[result.id] = events
             on_reply(result, error)
 
-        return self.call("process.start", params, started), events
+        return self.call(_METHODS[type(params)], params, started), events
 
     def attach(self, number: int, handler: OutputHandler) -> None:
         """Deliver subscription ``number`` to ``handler``."""
         self._handlers[number] = handler
 
+    def listen(self, number: int, listener: Callable[[Any], None]) -> None:
+        """Give the params of what comes on subscription ``number``, which is none to output, to
+        ``listener``."""
+        self._listeners[number] = listener
+
     def detach(self, number: int) -> None:
         """Deliver it no more."""
         self._handlers.pop(number, None)
+        self._listeners.pop(number, None)
 
     def dispatch(self) -> None:
         """Hand on what has arrived.
@@ -135,9 +155,27 @@ class Exchange:
             else:
                 del self._handlers[params.subscription]
                 handler.on_end(params)
-        elif isinstance(params, m.ExitedParams | m.EofParams | m.ClosedParams):
+        elif isinstance(
+            params,
+            m.EventParams
+            | m.EventsLostParams
+            | m.SnapshotParams
+            | m.HostDataParams
+            | m.HostEndParams,
+        ):
+            listener = self._listeners.get(params.subscription)
+            if listener is not None:  # else it was just unsubscribed
+                listener(params)
+        elif isinstance(params, ProcessEvent):
             events = self._processes.get(params.id)
             if events is not None:
                 events.take(params)
                 if events.closed is not None:
                     del self._processes[params.id]
+
+
+_METHODS: dict[type, str] = {
+    m.StartParams: "process.start",
+    m.RestartParams: "process.restart",
+    m.AttachParams: "process.attach",
+}

@@ -32,6 +32,7 @@ class Config:
     cgroup_root: str | None = None
     shutdown_grace: float = 10.0
     keep_closed: int = 1000
+    keep_events: int = 4096
     max_connections: int = 1024
     max_frame: int = 8 * 2**20
     max_requests: int = 128
@@ -86,6 +87,7 @@ class Config:
 _BOUNDS: dict[str, tuple[float, float]] = {
     "shutdown_grace": (0, 86_400),
     "keep_closed": (0, 1_000_000),
+    "keep_events": (1, 1_000_000),
     "max_connections": (1, 1_000_000),
     "max_frame": (65_536, 2**24 - 1),
     "max_requests": (1, 65_535),

@@ -32,6 +32,7 @@ from procnursery.daemon.listeners import Listener
 from procnursery.daemon.session import FAREWELL, Session, SessionLimits
 from procnursery.host.clock import stamp
 from procnursery.model import ContainmentInfo, Stamp
+from procnursery.process.events import EventLog
 from procnursery.process.reaper import Reaper, become_subreaper, end_children
 from procnursery.process.state import StateDirectory
 from procnursery.process.supervisor import Supervisor
@@ -113,6 +114,7 @@ async def run_daemon(setting: Setting) -> None:
                     state=setting.state,
                     limiter=trio.CapacityLimiter(config.file_threads),
                     instance=setting.instance,
+                    events=EventLog(config.keep_events),
                     keep_closed=config.keep_closed,
                 )
                 handlers = Handlers(about, supervisor, spawner, _containment_info(setting))
@@ -193,6 +195,7 @@ async def _drain(stop: Stop, supervisor: Supervisor, sessions: set[Session], gra
         supervisor.stop_all(grace=grace)
         hurry.start_soon(_hurry, stop, supervisor)
         await supervisor.wait_idle()
+        supervisor.events.finish()
         hurry.cancel_scope.cancel()
     with trio.move_on_after(FAREWELL):
         for session in list(sessions):

@@ -6,15 +6,15 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import trio
 
+from procnursery.daemon.following import Following
 from procnursery.daemon.outgoing import Outgoing, StalledReader
 from procnursery.daemon.subscription import Subscription
 from procnursery.errors import InvalidField, RemoteProtocolError, RequestError
-from procnursery.process.record import Fact
 from procnursery.process.run import ManagedProcess
 from procnursery.process.stdin import WINDOW
 from procnursery.protocol.connection import (
@@ -31,12 +31,9 @@ from procnursery.protocol.connection import (
 )
 from procnursery.protocol.messages import (
     CancelParams,
-    ClosedParams,
     CreditParams,
     DaemonLimits,
-    EofParams,
     ErrorInfo,
-    ExitedParams,
     HelloParams,
     HelloResult,
 )
@@ -48,8 +45,6 @@ MANY = 512
 LINGER, LINGER_READS = 1.0, 256
 FAREWELL = 2.0
 """Seconds that the last bytes to a peer have, once nothing else is to be done for it."""
-DISCONNECT_GRACE = 2.0
-"""Most seconds between the stop signal and SIGKILL when the owner's connection is gone."""
 
 
 @attrs.frozen(kw_only=True)
@@ -62,6 +57,29 @@ class SessionLimits:
     max_subscriptions: int = 64
     hello_timeout: float = 10.0
     write_timeout: float = 30.0
+
+
+class Feed(Protocol):
+    """A subscription: something that is sent until it ends, or until nobody wants it any more.
+
+    :ivar scope: cancelled when nobody does; nothing is sent from then on
+    :ivar endless: goes on as long as it is wanted, so that the daemon's end does not wait for it
+    """
+
+    scope: trio.CancelScope
+    endless: bool
+
+    @property
+    def number(self) -> int:
+        """By which the client knows it."""
+        ...
+
+    async def run(self, connection: DaemonConnection, out: Outgoing) -> None:
+        """Send."""
+        ...
+
+
+F = TypeVar("F", bound=Feed)
 
 
 class Service(Protocol):
@@ -122,7 +140,7 @@ class Session:
         )
         self.out = Outgoing(sock, write_timeout=limits.write_timeout)
         self.owned: set[ManagedProcess] = set()
-        self.subscriptions: dict[int, Subscription] = {}
+        self.subscriptions: dict[int, Feed] = {}
         self._numbers = 0
         self._requests: dict[int, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
@@ -131,6 +149,7 @@ class Session:
         self._quiet = trio.lowlevel.ParkingLot()
         self.draining = False
         self.ended = trio.Event()
+        self.following = Following(self.connection, self.out, self._follows_less)
 
     # The connection
 
@@ -141,6 +160,7 @@ class Session:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self.out.run)
+                nursery.start_soon(self.following.run)
                 await self._read()
                 nursery.cancel_scope.cancel()
         except* RemoteProtocolError as group:
@@ -154,6 +174,7 @@ class Session:
         except* Lost as group:
             log.info("connection lost", extra={"peer": self.peer, "error": str(_first(group))})
         finally:
+            self.following.close()
             self._release_owned()
             if self.draining and code == "done":
                 code = "shutting_down"
@@ -162,12 +183,7 @@ class Session:
     def _release_owned(self) -> None:
         """The owner is gone: what was to die with its connection dies now."""
         for process in self.owned:
-            if process.spec.on_disconnect == "kill" and process.record.state != "closed":
-                process.request_stop(
-                    cause="disconnect",
-                    by=self.peer,
-                    grace=min(process.spec.grace, DISCONNECT_GRACE),
-                )
+            process.owner_gone(self, self.peer)
         self.owned.clear()
 
     async def _say_goodbye(self, code: str, message: str) -> None:
@@ -267,7 +283,7 @@ class Session:
                 scope.cancel()
         elif isinstance(params, CreditParams):
             subscription = self.subscriptions.get(params.subscription)
-            if subscription is not None:  # else it has just ended
+            if isinstance(subscription, Subscription):  # else it has just ended
                 subscription.grant(params.credit, params.consumed)
 
     def _request(self, event: RequestReceived) -> None:
@@ -326,21 +342,25 @@ class Session:
             self.draining = True
             self.out.send(self.connection.goodbye("shutting_down", grace=grace))
 
+    def _follows_less(self) -> None:
+        self._quiet.unpark_all()
+
     async def wait_quiet(self) -> None:
         """Wait until no request is being answered and no process or stream is being followed."""
-        while self._busy:
+        while self._busy or self.following.active:
             await self._quiet.park()
 
     # For handlers
 
     def own(self, process: ManagedProcess) -> None:
-        """The process was started by this connection."""
+        """The process is this connection's from now on."""
+        process.own(self)
         if len(self.owned) > MANY:
             self.owned = {one for one in self.owned if one.record.state != "closed"}
         self.owned.add(process)
 
-    def subscribe(self, make: Callable[[int], Subscription]) -> Subscription:
-        """Number and keep a subscription.
+    def subscribe(self, make: Callable[[int], F]) -> F:
+        """Number and keep a subscription, of whatever kind.
 
         :raises RequestError: ``too_many_subscriptions``
         """
@@ -354,27 +374,28 @@ class Session:
         self.subscriptions[self._numbers] = subscription
         return subscription
 
-    async def serve(self, subscription: Subscription) -> None:
-        """Send a subscription's output until its end."""
+    def unsubscribe(self, number: int, kind: type[F]) -> F:
+        """End a subscription of a certain kind; nothing of it is sent any more.
+
+        :raises RequestError: ``not_found``
+        """
+        subscription = self.subscriptions.get(number)
+        if not isinstance(subscription, kind):
+            raise RequestError("not_found", f"this connection has no subscription {number}")
+        del self.subscriptions[number]
+        subscription.scope.cancel()
+        return subscription
+
+    async def serve(self, subscription: Feed) -> None:
+        """Send what a subscription is of until its end; part of the answer to a request."""
+        if subscription.endless:
+            self._busy -= 1
+            self._quiet.unpark_all()
         try:
             await subscription.run(self.connection, self.out)
         finally:
+            self._busy += subscription.endless
             self.subscriptions.pop(subscription.number, None)
-
-    async def follow(self, process: ManagedProcess) -> None:
-        """Send the facts of a process, the last of which is ``closed``."""
-        facts = process.record.facts
-        sent = 0
-        while True:
-            while sent < len(facts):
-                fact = facts[sent]
-                sent += 1
-                self.out.send(_event(self.connection, process.id, fact))
-                if fact.kind == "closed":
-                    self.owned.discard(process)
-                    return
-                await self.out.wait_room()
-            await process.record.wait_change()
 
 
 @attrs.frozen
@@ -385,7 +406,7 @@ class Answer:
     then: Callable[[], Awaitable[None]]
 
 
-_STARTING = frozenset({"process.start"})
+_STARTING = frozenset({"process.start", "process.restart"})
 
 
 def _first(group: BaseExceptionGroup[Any]) -> Any:
@@ -402,25 +423,3 @@ def _error_of(error: InvalidField | RequestError) -> ErrorInfo:
         )
     data = {key: value for key, value in error.data.items() if value is not None}
     return error_info(error.code, error.message, executed=error.executed, **data)
-
-
-def _event(connection: DaemonConnection, process_id: str, fact: Fact) -> bytes:
-    params: Any
-    if fact.kind == "exited":
-        outcome, cause, usage = fact.details
-        params = ExitedParams(
-            seq=fact.seq, at=fact.at, id=process_id, outcome=outcome, cause=cause, usage=usage
-        )
-    elif fact.kind == "eof":
-        stream, final_offset, reason = fact.details
-        params = EofParams(
-            seq=fact.seq,
-            at=fact.at,
-            id=process_id,
-            stream=stream,
-            final_offset=final_offset,
-            reason=reason,
-        )
-    else:
-        params = ClosedParams(seq=fact.seq, at=fact.at, id=process_id, process=fact.details)
-    return connection.notify(f"process.{fact.kind}", params)

@@ -22,6 +22,8 @@ class Subscription:
     :ivar offset: up to where bytes and gaps were sent
     """
 
+    endless = False
+
     def __init__(self, number: int, stream: Stream, offset: int, credit: int) -> None:
         self.number = number
         self.stream = stream
@@ -36,7 +38,7 @@ class Subscription:
         if credit > self._credit:
             self._credit = credit
             self._more_credit.unpark_all()
-        self._consumer.consume(consumed)
+        self._consumer.consume(min(consumed, self.offset))
 
     async def run(self, connection: DaemonConnection, out: Outgoing) -> None:
         """Send until the end of the stream, or until ``scope`` is cancelled."""

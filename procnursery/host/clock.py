@@ -21,6 +21,11 @@ def stamp() -> Stamp:
     return Stamp(realtime=split(realtime), monotonic=split(monotonic))
 
 
+def seconds_between(earlier: Time, later: Time) -> float:
+    """Seconds from one reading of a clock to another of the same."""
+    return later[0] - earlier[0] + (later[1] - earlier[1]) / BILLION
+
+
 def monotonic_seconds(instant: Stamp) -> float:
     """The monotonic reading of a stamp in seconds."""
     seconds, nanoseconds = instant.monotonic

@@ -12,6 +12,7 @@ from procnursery.model import OutputSpec, ProcessSpec, PtySpec
 from procnursery.process.account import Account
 from procnursery.process.ends import PipeEnd, Terminal, open_terminal
 from procnursery.process.files import DirectStream, SpoolStream
+from procnursery.process.notify import NotifySocket
 from procnursery.process.output import Stream, grow_pipe
 from procnursery.process.ring import RingStream
 from procnursery.process.stdin import Stdin
@@ -27,6 +28,7 @@ class Channels:
     :ivar child: descriptors for the child by stream name, until :meth:`close_child_ends`
     :ivar streams: the daemon's side of the output streams that have one
     :ivar terminal: of a process that has one
+    :ivar notify: where notifications of readiness arrive
     """
 
     def __init__(self) -> None:
@@ -34,6 +36,7 @@ class Channels:
         self.stdin: Stdin | None = None
         self.terminal: Terminal | None = None
         self.streams: dict[str, Stream] = {}
+        self.notify: NotifySocket | None = None
 
     def close_child_ends(self) -> None:
         """The child has its own copies now, or there is none."""
@@ -54,6 +57,13 @@ class Channels:
         self.end()
         for stream in self.streams.values():
             stream.release()
+        self.close_notify()
+
+    def close_notify(self) -> None:
+        """Nobody waits for a notification any more."""
+        if self.notify is not None:
+            self.notify.close()
+            self.notify = None
 
 
 async def open_channels(
@@ -66,10 +76,12 @@ async def open_channels(
     :raises StartFailed: stage ``stdio``: there is no terminal
     """
     channels = Channels()
-    if spec.pty is not None:
-        await _open_terminal(channels, spec.pty, account, limiter)
-        return channels
     try:
+        if spec.ready is not None and spec.ready.mode == "notify":
+            channels.notify = NotifySocket(account.owner)
+        if spec.pty is not None:
+            await _open_terminal(channels, spec.pty, account, limiter)
+            return channels
         _open_stdin(channels, spec, account)
         for name in ("stdout", "stderr"):
             output: OutputSpec = getattr(spec, name)

@@ -13,7 +13,7 @@ import attrs
 from procnursery.containment.tree import Tree
 from procnursery.errors import RequestError
 from procnursery.host.clock import stamp
-from procnursery.model import Act, Stamp
+from procnursery.model import Act, Stamp, Time
 from procnursery.process.reaper import Child
 from procnursery.process.record import Record, errno_name
 from procnursery.signals import signal_number
@@ -86,9 +86,12 @@ class Delivery:
             )
         )
 
-    def signal(self, name: str, target: Target, by: str) -> tuple[Stamp, int]:
+    def signal(
+        self, name: str, target: Target, by: str, due: Time | None = None
+    ) -> tuple[Stamp, int]:
         """Send one signal: (when it was delivered, to how many processes).
 
+        :param due: the instant for which it was asked
         :raises RequestError: ``not_running``, ``signal_failed``
         """
         record = self._record
@@ -99,10 +102,12 @@ class Delivery:
             cause="requested",
             by=by,
             requested=stamp(),
+            due=due,
         )
         try:
             count = self._send(signal_number(name), target)
         except ProcessLookupError:
+            self._note(attrs.evolve(act, errno="ESRCH"))
             raise RequestError("not_running", f"process {record.id} has just ended") from None
         except OSError as error:
             reason = errno_name(error.errno or 0)

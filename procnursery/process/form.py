@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import resource
 
 from procnursery.errors import InvalidField
 from procnursery.model import OutputSpec, ProcessSpec, StdinSpec
+from procnursery.paths import LocalAddress, parse_address
 from procnursery.signals import signal_number
+
+_LABEL = re.compile(r"[A-Za-z0-9_./-]{1,64}")
 
 RLIMITS = {
     name.removeprefix("RLIMIT_").lower(): getattr(resource, name)
@@ -44,6 +48,14 @@ def check_form(spec: ProcessSpec) -> None:
     _check_stdin(spec)
     _check_output(spec.stdout, "stdout")
     _check_output(spec.stderr, "stderr")
+    _check_ready(spec)
+    for key in spec.labels:
+        if not _LABEL.fullmatch(key):
+            raise InvalidField(
+                "a label's name has 1 to 64 characters of A-Z a-z 0-9 _ . / -", f"labels.{key}"
+            )
+    if (spec.keep_for is not None) != (spec.on_disconnect == "keep_for"):
+        raise InvalidField("must be given with on_disconnect 'keep_for', and only then", "keep_for")
     if spec.scheduler is not None:
         real_time = spec.scheduler.policy in ("fifo", "rr")
         if real_time != (spec.scheduler.priority > 0):
@@ -101,6 +113,25 @@ def _check_stdin(spec: ProcessSpec) -> None:
         _no_nul(stdin.path, "stdin.path")
     if (stdin.data is not None) != (stdin.mode == "bytes"):
         raise InvalidField("must be given with mode 'bytes', and only then", "stdin.data")
+
+
+def _check_ready(spec: ProcessSpec) -> None:
+    ready = spec.ready
+    if ready is None:
+        return
+    if (ready.pattern is not None) != (ready.mode == "output"):
+        raise InvalidField("must be given with mode 'output', and only then", "ready.pattern")
+    if ready.mode == "output" and ready.stream not in spec.own_streams:
+        raise InvalidField(f"{ready.stream} has no bytes of its own", "ready.stream")
+    if (ready.address is not None) != (ready.mode == "connect"):
+        raise InvalidField("must be given with mode 'connect', and only then", "ready.address")
+    if ready.address is not None:
+        try:
+            address = parse_address(ready.address)
+        except ValueError as error:
+            raise InvalidField(str(error), "ready.address") from None
+        if isinstance(address, LocalAddress):
+            raise InvalidField("is no address to connect to", "ready.address")
 
 
 def _check_output(output: OutputSpec, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import trio
 from procnursery.containment.tree import Tree
 from procnursery.errors import RequestError, StartFailed
 from procnursery.host.clock import split, stamp
-from procnursery.model import ProcessSpec, Stamp
+from procnursery.model import ProcessSpec, Stamp, Time
 from procnursery.process.account import Account, environment
 from procnursery.process.channels import Channels
 from procnursery.process.files import DirectStream
@@ -40,12 +41,14 @@ class Launched:
     :ivar executed: stamped by the child just before exec
     :ivar seen: when the daemon knew that exec had succeeded
     :ivar setup: user µs, system µs, max RSS in KiB that the child used before exec
+    :ivar missed: whether a child with a gate knew of its release only after its instant
     """
 
     child: Child
     executed: Stamp
     seen: Stamp
     setup: tuple[int, int, int]
+    missed: bool = False
 
 
 def make_plan(
@@ -88,6 +91,7 @@ def make_plan(
         stderr_append=spec.stderr.append,
         stderr_to_stdout=spec.stderr.mode == "stdout",
         terminal=spec.pty is not None,
+        gate=spec.hold,
     )
 
 
@@ -126,9 +130,29 @@ class Launch:
             return "clone"
         return self._birth.stage or "close_range"
 
-    async def run(self) -> Launched:
-        """Start the child. When cancelled, the child is killed and the caller finds out by
-        :meth:`abandon` what became of it.
+    @property
+    def held(self) -> bool:
+        """Whether the child has come to its gate and has neither passed it nor ended there."""
+        return self._birth is not None and self._birth.held is not None and not self._birth.ended
+
+    @property
+    def held_at(self) -> Stamp | None:
+        """When the child came to its gate."""
+        if self._birth is None or self._birth.held is None:
+            return None
+        realtime, monotonic = self._birth.held
+        return Stamp(realtime=split(realtime), monotonic=split(monotonic))
+
+    def release(self, due: Time | None, *, spin: bool) -> None:
+        """Let the child at its gate go; :meth:`prove` tells what came of it."""
+        assert self._birth is not None
+        # A child that has just died is found by prove().
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._birth.release(due, spin=spin)
+
+    async def run(self) -> Launched | None:
+        """Start the child; None: it waits at its gate. When cancelled, the child is killed and
+        the caller finds out by :meth:`abandon` what became of it.
 
         :raises StartFailed: the program was not executed
         :raises RequestError: ``resource_exhausted``
@@ -141,14 +165,28 @@ class Launch:
         except OSError as error:
             raise_for_resources(error, "asking the spawner for a child")
         self._channels.close_child_ends()
+        await self._follow(self._birth, until_held=True)
+        if self.held:
+            self._spawner.park(self._birth)
+            self._births_settled()
+            self._add_unreadable()
+            return None
+        return await self._prove(self._birth)
+
+    async def prove(self) -> Launched:
+        """Wait until a held child has executed its program.
+
+        :raises StartFailed: it will not
+        """
+        assert self._birth is not None
         await self._follow(self._birth)
         return await self._prove(self._birth)
 
-    async def _follow(self, birth: Birth) -> None:
+    async def _follow(self, birth: Birth, *, until_held: bool = False) -> None:
         while True:
             birth.poll()
             self._adopt(birth)
-            if birth.ended:
+            if birth.ended or (until_held and birth.held is not None):
                 return
             await birth.wait_reported()
 
@@ -183,18 +221,23 @@ class Launch:
             await self._fail(birth)
         seen = stamp()
         realtime, monotonic, user, system, max_rss = birth.executed
+        self._add_unreadable()
+        return Launched(
+            child,
+            Stamp(realtime=split(realtime), monotonic=split(monotonic)),
+            seen,
+            (user, system, max_rss),
+            missed=bool(birth.released),
+        )
+
+    def _add_unreadable(self) -> None:
+        """Files that the target user may write but not read."""
         for name in ("stdout", "stderr"):
             path: bytes | None = getattr(self._plan, f"{name}_path")
             if path is not None and name not in self._channels.streams:
                 self._channels.streams[name] = DirectStream(
                     name, None, path=os.fsdecode(path), start=0, limiter=self._limiter
                 )
-        return Launched(
-            child,
-            Stamp(realtime=split(realtime), monotonic=split(monotonic)),
-            seen,
-            (user, system, max_rss),
-        )
 
     @staticmethod
     def _has_execed(child: Child) -> bool:
@@ -290,6 +333,9 @@ class Launch:
         if self._birth is not None:
             self._spawner.settle(self._birth)
             self._birth = None
+        self._births_settled()
+
+    def _births_settled(self) -> None:
         if not self._spawner.births:
             self._reaper.births_settled()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import attrs
@@ -16,6 +17,8 @@ from procnursery.model import (
     ProcessInfo,
     ProcessSpec,
     ProcessSummary,
+    ReadyInfo,
+    ReleaseInfo,
     Stamp,
     StreamInfo,
     Times,
@@ -23,9 +26,11 @@ from procnursery.model import (
     TreeUsage,
     Usage,
 )
+from procnursery.process.events import EventLog, Kind
 from procnursery.process.output import Stream
 from procnursery.signals import signal_name
 
+FactKind = Literal["ready", "exited", "eof", "closed"]
 State = Literal["starting", "held", "running", "exited", "closed"]
 Cause = Literal["own", "requested", "timeout", "oom", "disconnect", "shutdown"]
 RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT)
@@ -39,12 +44,12 @@ _CAUSES = ("requested", "timeout", "disconnect", "shutdown")
 class Fact:
     """Something that happened to a process.
 
-    :ivar kind: ``exited``, ``eof`` or ``closed``
     :ivar seq: its number, daemon-wide
-    :ivar details: (outcome, cause, usage) · (stream name, final offset, reason) · ProcessInfo
+    :ivar details: by kind: None · (outcome, cause, usage) · (stream name, final offset, reason) ·
+        ProcessInfo
     """
 
-    kind: Literal["exited", "eof", "closed"]
+    kind: FactKind
     seq: int
     at: Stamp
     details: Any
@@ -54,13 +59,28 @@ class Record:
     """All that is known of one process.
 
     :ivar streams: the daemon's side of its output streams
+    :ivar followers: called with each fact as it happens
+    :param incarnation: which life of its name this is
+    :param events: where what happens is told
     """
 
     def __init__(
-        self, process_id: str, spec: ProcessSpec, *, by: str, containment: str, requested: Stamp
+        self,
+        process_id: str,
+        spec: ProcessSpec,
+        *,
+        by: str,
+        containment: str,
+        requested: Stamp,
+        events: EventLog,
+        incarnation: int = 1,
     ) -> None:
         self.id = process_id
         self.spec = spec
+        self.incarnation = incarnation
+        self._events = events
+        self.release: ReleaseInfo | None = None
+        self.ready = None if spec.ready is None else ReadyInfo(state="waiting")
         self.by = by
         self.containment = containment
         self.state: State = "starting"
@@ -74,6 +94,7 @@ class Record:
         self.tree = TreeInfo(verdict="pending")
         self.streams: dict[str, Stream] = {}
         self.facts: list[Fact] = []
+        self.followers: list[Callable[[Fact], None]] = []
         self._changed = trio.lowlevel.ParkingLot()
         self._argv, self._argv_truncated = _cut(spec.argv)
 
@@ -85,14 +106,47 @@ class Record:
         """Wait until something of this process changed; the caller checks what."""
         await self._changed.park()
 
-    def reached(self, state: Literal["exited", "closed"]) -> bool:
+    async def wait_until(self, predicate: Callable[[], bool], deadline: float) -> None:
+        """Wait until ``predicate`` or ``deadline``; it is looked at when something changed."""
+        with trio.CancelScope(deadline=deadline):
+            while not predicate():
+                await self.wait_change()
+
+    def reached(self, state: Literal["ready", "exited", "closed"]) -> bool:
         """Whether the process is in ``state`` or beyond it."""
+        if state == "ready" and self.ready is not None and self.ready.state == "ready":
+            return True
         return self.state == "closed" or self.state == state
+
+    def note(self, kind: Kind, at: Stamp, details: Any = None) -> int:
+        """Tell the daemon's subscribers of an event: its number."""
+        spec = self.spec
+        event = self._events.add(
+            kind,
+            at,
+            id=self.id,
+            name=spec.name,
+            incarnation=self.incarnation,
+            labels=spec.labels,
+            details=details,
+        )
+        return event.seq
+
+    def add_fact(self, kind: FactKind, at: Stamp, details: Any) -> None:
+        """Something happened that the process's own followers are told of, too."""
+        # The log keeps many events, so not a whole snapshot of each process that has closed.
+        told = (self.outcome, self.cause, self.tree.verdict) if kind == "closed" else details
+        fact = Fact(kind, self.note(kind, at, told), at, details)
+        self.facts.append(fact)
+        for follower in self.followers:
+            follower(fact)
+        self.changed()
 
     def add_act(self, act: Act) -> None:
         """Remember an act; of very many, the latest."""
         self.acts.append(act)
         del self.acts[:-MAX_ACTS]
+        self.note("act", act.delivered or act.requested, act)
 
     def record_exit(
         self,
@@ -112,8 +166,18 @@ class Record:
             self.outcome = Outcome(kind="exited", code=os.WEXITSTATUS(status))
         self.cause = self._cause_of(self.outcome)
         self.usage = _usage(rusage, setup)
+        self._ended(at)
+
+    def record_failed_start(self, outcome: Outcome, at: Stamp) -> None:
+        """A held process was not executed."""
+        self.outcome = outcome
+        self.cause = self._cause_of(outcome)
+        self._ended(at)
+
+    def _ended(self, at: Stamp) -> None:
         self.times = attrs.evolve(self.times, exited=at)
         self.state = "exited"
+        self.add_fact("exited", at, (self.outcome, self.cause, self.usage))
 
     def _cause_of(self, outcome: Outcome) -> Cause:
         """Not ``own`` only if the fatal signal is one that was delivered from outside."""
@@ -139,6 +203,11 @@ class Record:
             by=self.by,
             containment=self.containment,  # type: ignore[arg-type]
             on_disconnect=self.spec.on_disconnect,
+            name=self.spec.name,
+            incarnation=self.incarnation,
+            labels=self.spec.labels,
+            release=self.release,
+            ready=self.ready,
             times=self.times,
             outcome=self.outcome,
             cause=self.cause,
@@ -167,6 +236,9 @@ class Record:
             argv=self._argv,
             by=self.by,
             times=self.times,
+            name=self.spec.name,
+            incarnation=self.incarnation,
+            labels=self.spec.labels,
             outcome=self.outcome,
             cause=self.cause,
         )

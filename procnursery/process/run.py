@@ -2,92 +2,47 @@
 
 from __future__ import annotations
 
-import errno
 import math
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import attrs
 import trio
 
 from procnursery.containment.tree import Tree
 from procnursery.errors import RequestError, StartFailed
-from procnursery.host.clock import monotonic_seconds, stamp
-from procnursery.model import ProcessSpec, Stamp, Survivor, TreeUsage
-from procnursery.process import account as accounts
-from procnursery.process.channels import Channels, needs_directory, open_channels
-from procnursery.process.delivery import ActCause, Delivery, StopCause, Target
-from procnursery.process.launch import Launch, Launched, make_plan, raise_for_resources
+from procnursery.host.clock import monotonic_seconds, seconds_between, stamp
+from procnursery.model import Outcome, ProcessSpec, ReadyInfo, ReleaseInfo, Stamp, Time
+from procnursery.process.channels import Channels, needs_directory
+from procnursery.process.delivery import Delivery, StopCause, Target
+from procnursery.process.ending import VERIFY, Ladder, TreeEnd
 from procnursery.process.output import Stream
-from procnursery.process.reaper import Child, Reaper
-from procnursery.process.record import Fact, Record, errno_name
-from procnursery.process.treewatch import watch_tree
-from procnursery.spawner.proxy import Spawner
+from procnursery.process.readiness import tail_of, wait_ready
+from procnursery.process.reaper import Child
+from procnursery.process.record import Record
+from procnursery.process.starting import Start
+from procnursery.process.surroundings import Surroundings
 
-VERIFY = 5.0
-"""Seconds that a killed tree has to be empty before what is left is reported."""
-BURIAL = 1.0
-MAX_SURVIVORS = 64
-
-
-class Surroundings(Protocol):
-    """What a process needs of the daemon around it."""
-
-    spawner: Spawner
-    reaper: Reaper
-    limiter: trio.CapacityLimiter
-    instance: str
-    default_cwd: bytes | None
-
-    def new_tree(self, process_id: str) -> Tree:
-        """A tree for one process."""
-        ...
-
-    async def make_directory(self, process_id: str) -> Path:
-        """Make the directory for the files of one process."""
-        ...
-
-    def next_seq(self) -> int:
-        """The next number of an event."""
-        ...
-
-    def executed(self) -> None:
-        """A program was executed."""
-        ...
-
-
-@attrs.define
-class Ladder:
-    """A stop in progress."""
-
-    cause: StopCause
-    by: str
-    kill_at: float
+DISCONNECT_GRACE = 2.0
+"""Most seconds between the stop signal and SIGKILL when the owner's connection is gone."""
 
 
 class ManagedProcess:
     """One process: :meth:`run` is its life, in a task of the supervisor's nursery.
 
-    :ivar start_done: set once the start has succeeded or failed
-    :ivar failure: why the start failed
-    :ivar abandoned: the start was given up on request before the program ran
+    :ivar owner: the connection whose end it is to notice; compared by identity only
     """
 
     def __init__(self, record: Record, surroundings: Surroundings) -> None:
         self.record = record
-        self.start_done = trio.Event()
-        self.failure: RequestError | None = None
-        self.abandoned = False
-        self.channels = Channels()
+        self.owner: object = None
         self._around = surroundings
-        self._tree: Tree | None = None
-        self._launched: Launched | None = None
-        self._delivery: Delivery | None = None
+        self._start = Start(record, surroundings)
+        self._end: TreeEnd | None = None
         self._ladder: Ladder | None = None
-        self._starting = trio.CancelScope()
-        self._abandon_cause: tuple[StopCause, str] | None = None
         self._timeout_at = math.inf
+        self._ready_by = math.inf
+        self._lease_until = math.inf
+        self._last_owner = ""
         self._kept = trio.CancelScope()
 
     @property
@@ -101,9 +56,35 @@ class ManagedProcess:
         return self.record.spec
 
     @property
+    def channels(self) -> Channels:
+        """Its standard streams."""
+        return self._start.channels
+
+    @property
+    def start_done(self) -> trio.Event:
+        """Set once the start has succeeded or failed."""
+        return self._start.done
+
+    @property
+    def failure(self) -> RequestError | None:
+        """Why the start failed."""
+        return self._start.failure
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the start was given up on request before the program ran."""
+        return self._start.abandoned
+
+    @property
     def keeps_descendants(self) -> bool:
         """Whether the process is closed, but descendants that it keeps are alive."""
-        return self._keeps and self._tree is not None and self._tree.populated()
+        return self._keeps and self._end is not None and self._end.populated()
+
+    @property
+    def tree(self) -> Tree | None:
+        """Its processes, from their birth until nothing of them is left; then None."""
+        ended = self.record.state == "closed" and not self._keeps
+        return None if ended or self.record.state == "starting" else self._start.tree
 
     @property
     def _keeps(self) -> bool:
@@ -118,140 +99,59 @@ class ManagedProcess:
 
     async def run(self) -> None:
         """Start the program, watch it, end its tree, close its output."""
+        start = self._start
         try:
-            await self._start()
-            if self.failure is None:
+            await start.run()
+            if start.failure is None:
                 await self._live()
         except trio.Cancelled:
             with trio.CancelScope(shield=True):
-                await self._kill_and_verify("shutdown", "daemon")
+                if start.delivery is not None:
+                    await self._tree_end().kill_and_verify("shutdown", "daemon")
             raise
         finally:
-            if not self.start_done.is_set():
-                self.failure = self.failure or RequestError(
+            if not start.done.is_set():
+                start.failure = start.failure or RequestError(
                     "internal", "the daemon failed during the start", executed="unknown"
                 )
             self._give_back()
-            self.start_done.set()
+            start.done.set()
             self.record.changed()
 
+    def _tree_end(self) -> TreeEnd:
+        start = self._start
+        if self._end is None:
+            assert start.tree is not None
+            assert start.delivery is not None
+            self._end = TreeEnd(
+                self.record, start.tree, start.delivery, self._around.reaper, lambda: self._ladder
+            )
+        return self._end
+
     async def _live(self) -> None:
+        end = self._tree_end()
+        if self._start.overtaken is not None:
+            self._ladder = Ladder(*self._start.overtaken, kill_at=trio.current_time())
+        if self._start.held:
+            self._at_gate()
+        else:
+            self._running()
         self.start_done.set()
         async with trio.open_nursery() as pumps:
             for stream in self.channels.streams.values():
                 pumps.start_soon(self._pump, stream)
-            await self._until_exit()
-            await self._until_verdict()
+            if self._has_alarms:
+                pumps.start_soon(self._watch_alarms)
+            if await self._executed():
+                if self.spec.ready is not None:
+                    pumps.start_soon(self._watch_readiness)
+                await self._until_exit()
+            await end.wait_verdict()
             pumps.cancel_scope.cancel()
         await self._close()
         if self._keeps:
             with self._kept:
                 await self._end_kept()
-
-    async def _start(self) -> None:
-        """Sets ``failure`` unless the program runs."""
-        launch: Launch | None = None
-        self._starting.deadline = trio.current_time() + self.spec.start_timeout
-        try:
-            with self._starting:
-                launch = await self._prepare()
-                self._launched = await launch.run()
-            if self._starting.cancelled_caught:
-                await self._abandon(launch)
-        except RequestError as failure:
-            self.failure = failure
-        except trio.Cancelled:
-            if launch is not None:
-                self._launched = await launch.abandon()
-            raise
-        finally:
-            if launch is not None:
-                if self._launched is None:
-                    await self._bury(launch)
-                launch.settle()
-        if self._launched is not None:
-            self._running()
-
-    async def _bury(self, launch: Launch) -> None:
-        """Wait for the end of a child that will never run its program. It can take long if it
-        hangs in the kernel; the requester is not made to wait for that."""
-        with trio.CancelScope(shield=True):
-            with trio.move_on_after(BURIAL):
-                await launch.wait_gone()
-                return
-            self.start_done.set()
-            await launch.wait_gone()
-
-    async def _prepare(self) -> Launch:
-        around, spec = self._around, self.spec
-        if spec.user is None and spec.group is None and not spec.groups:
-            account = accounts.resolve(spec)
-        else:  # names may be looked up over a network
-            account = await trio.to_thread.run_sync(accounts.resolve, spec, limiter=around.limiter)
-        try:
-            directory = await around.make_directory(self.id) if needs_directory(spec) else None
-            self.channels = await open_channels(spec, account, directory, around.limiter)
-            self._tree = around.new_tree(self.id)
-            self._delivery = Delivery(self.record, self._tree)
-        except OSError as error:
-            if error.errno in (errno.EROFS, errno.EACCES, errno.EIO):
-                raise StartFailed(
-                    f"preparing the output: {error}",
-                    stage="stdout",
-                    errno=errno_name(error.errno),
-                    errno_number=error.errno,
-                ) from error
-            raise_for_resources(error, "preparing the start")
-        markers = {
-            b"PROCNURSERY_ID": f"{around.instance}/{self.id}".encode(),
-            b"PROCNURSERY_INSTANCE": around.instance.encode(),
-        }
-        return Launch(
-            make_plan(spec, account, markers, around.default_cwd),
-            self.channels,
-            self._tree,
-            spawner=around.spawner,
-            reaper=around.reaper,
-            limiter=around.limiter,
-            on_exit=self.record.changed,
-        )
-
-    async def _abandon(self, launch: Launch | None) -> None:
-        """The start was cancelled, or its time is over."""
-        stage = launch.stage if launch is not None else "user"
-        if launch is not None:
-            self._launched = await launch.abandon()
-        cause, by = self._abandon_cause or ("timeout", "daemon")
-        if self._launched is not None:
-            # It got through to its program first: it runs, and is stopped as one that runs.
-            self._ladder = Ladder(cause, by, trio.current_time())
-            return
-        if self._abandon_cause is None:
-            failure: RequestError = StartFailed(
-                f"start_timeout: after {self.spec.start_timeout} s the child was still at stage "
-                f"{stage}; it was killed and the program was not executed",
-                stage=stage,
-                errno="ETIMEDOUT",
-                errno_number=errno.ETIMEDOUT,
-            )
-        else:
-            self.abandoned = True
-            failure = RequestError("cancelled", "the start was given up; nothing was executed")
-        raise failure
-
-    def _running(self) -> None:
-        assert self._launched is not None
-        record, launched = self.record, self._launched
-        record.pid = launched.child.pid
-        record.streams = self.channels.streams
-        record.times = attrs.evolve(record.times, exec=launched.executed, exec_seen=launched.seen)
-        record.state = "running"
-        self._around.executed()
-        assert self._delivery is not None
-        self._delivery.attach(launched.child)
-        if self.spec.timeout is not None:
-            since = monotonic_seconds(stamp()) - monotonic_seconds(launched.executed)
-            self._timeout_at = trio.current_time() + self.spec.timeout - since
 
     async def _pump(self, stream: Stream) -> None:
         await stream.run()
@@ -260,37 +160,153 @@ class ManagedProcess:
 
     def _eof(self, stream: Stream) -> None:
         details = (stream.name, stream.log.end, stream.log.eof)
-        self._add_fact("eof", stamp(), details)
+        self.record.add_fact("eof", stamp(), details)
 
-    def _add_fact(self, kind: Literal["exited", "eof", "closed"], at: Stamp, details: Any) -> None:
-        self.record.facts.append(Fact(kind, self._around.next_seq(), at, details))
-        self.record.changed()
+    # From the start to the program
 
-    async def _wait(self, predicate: Callable[[], bool], deadline: float) -> None:
-        """Wait until ``predicate`` or ``deadline``; it is looked at when something changed."""
-        with trio.CancelScope(deadline=deadline):
-            while not predicate():
-                await self.record.wait_change()
+    def _at_gate(self) -> None:
+        launch, record = self._start.launch, self.record
+        assert launch is not None
+        assert launch.child is not None
+        record.pid = launch.child.pid
+        record.streams = self.channels.streams
+        record.times = attrs.evolve(record.times, held=launch.held_at)
+        record.state = "held"
+        record.note("held", stamp(), record.pid)
+        if self._ladder is not None:
+            self._kill_at_gate()
+
+    async def _executed(self) -> bool:
+        """Whether the program is executed, after its release if it was held."""
+        start = self._start
+        if not start.held:
+            return True
+        launch = start.launch
+        assert launch is not None
+        try:
+            start.launched = await launch.prove()
+        except StartFailed as failure:
+            self._not_executed(failure)
+            return False
+        finally:
+            launch.settle()
+        self._running()
+        return True
+
+    def _not_executed(self, failure: StartFailed) -> None:
+        data = failure.data
+        self.record.record_failed_start(
+            Outcome(
+                kind="start_failed",
+                stage=failure.stage,
+                errno=data.get("errno"),  # type: ignore[arg-type]
+                errno_number=data.get("errno_number"),  # type: ignore[arg-type]
+                signal=data.get("signal"),  # type: ignore[arg-type]
+                reason=failure.message[:4096],
+            ),
+            stamp(),
+        )
+
+    def _running(self) -> None:
+        start, record = self._start, self.record
+        launched = start.launched
+        assert launched is not None
+        assert start.delivery is not None
+        record.pid = launched.child.pid
+        record.streams = self.channels.streams
+        record.times = attrs.evolve(record.times, exec=launched.executed, exec_seen=launched.seen)
+        if record.release is not None:
+            record.release = _achieved(record.release, launched.executed, missed=launched.missed)
+        record.state = "running"
+        self._around.executed()
+        start.delivery.attach(launched.child)
+        since = monotonic_seconds(stamp()) - monotonic_seconds(launched.executed)
+        if self.spec.timeout is not None:
+            self._timeout_at = trio.current_time() + self.spec.timeout - since
+        if self.spec.ready is not None:
+            self._ready_by = trio.current_time() + self.spec.ready.timeout - since
+        record.note("started", launched.executed, record.pid)
+        record.changed()
+
+    # What is due at some time
+
+    @property
+    def _has_alarms(self) -> bool:
+        spec = self.spec
+        return (
+            spec.timeout is not None or spec.ready is not None or spec.on_disconnect == "keep_for"
+        )
+
+    def _next_alarm(self) -> float:
+        return min(self._timeout_at, self._ready_by, self._lease_until)
+
+    async def _watch_alarms(self) -> None:
+        while True:
+            due = self._next_alarm()
+            await self.record.wait_until(lambda due=due: self._next_alarm() != due, due)  # type: ignore[misc]
+            now = trio.current_time()
+            if now >= self._timeout_at:
+                self._timeout_at = math.inf
+                self.request_stop(cause="timeout", by="daemon")
+            if now >= self._ready_by:
+                assert self.spec.ready is not None
+                self._failed_to_be_ready(f"not ready after {self.spec.ready.timeout:g} s")
+                self.request_stop(cause="timeout", by="daemon")
+            if now >= self._lease_until:
+                self._lease_until = math.inf
+                self._stop_for_want_of_owner()
+
+    # Readiness
+
+    async def _watch_readiness(self) -> None:
+        ready = self.spec.ready
+        assert ready is not None
+        await wait_ready(ready, self.channels)
+        record = self.record
+        if record.ready is not None and record.ready.state == "waiting":
+            self._ready_by = math.inf
+            at = stamp()
+            record.ready = ReadyInfo(state="ready", at=at)
+            record.add_fact("ready", at, None)
+
+    def _failed_to_be_ready(self, reason: str) -> None:
+        self._ready_by = math.inf
+        record = self.record
+        if record.ready is not None and record.ready.state == "waiting":
+            record.ready = ReadyInfo(state="failed", at=stamp(), reason=reason)
+            record.changed()
+
+    async def _add_tails(self) -> None:
+        """What a process that failed to become ready has written last; its output is final."""
+        record = self.record
+        if record.ready is not None and record.ready.state == "failed":
+            tails = {
+                name: await tail_of(stream)
+                for name, stream in self.channels.streams.items()
+                if stream.readable
+            }
+            record.ready = attrs.evolve(record.ready, tails=tails)
 
     # Until the main process has ended
 
     def _kill_due(self) -> float:
-        if self._ladder is None or self._delivery is None or self._delivery.killed:
+        delivery = self._start.delivery
+        if self._ladder is None or delivery is None or delivery.killed:
             return math.inf
         return self._ladder.kill_at
 
     async def _wait_exit(self, child: Child, deadline: float) -> bool:
         """Wait for the end of the main process, or for something that is to be done before."""
         due = self._kill_due()
-        await self._wait(
-            lambda: child.exited or self._kill_due() != due,
-            min(due, self._timeout_at, deadline),
+        await self.record.wait_until(
+            lambda: child.exited or self._kill_due() != due, min(due, deadline)
         )
         return child.exited
 
     async def _until_exit(self) -> None:
-        assert self._launched is not None
-        child = self._launched.child
+        launched = self._start.launched
+        assert launched is not None
+        child = launched.child
         verify_at = math.inf
         while not await self._wait_exit(child, verify_at):
             now = trio.current_time()
@@ -298,160 +314,111 @@ class ManagedProcess:
                 assert self._ladder is not None
                 self._signals.kill(self._ladder.cause, self._ladder.by)
                 verify_at = now + VERIFY
-            elif now >= self._timeout_at:
-                self._time_out()
             elif now >= verify_at:
                 verify_at = math.inf
-                self._verdict_survivors()
+                self._tree_end().report_survivors()
         assert child.rusage is not None
         assert child.at is not None
         record = self.record
         self._signals.detach()
-        record.record_exit(child.status, child.rusage, self._launched.setup, child.at)
-        self._add_fact("exited", child.at, (record.outcome, record.cause, record.usage))
+        record.record_exit(child.status, child.rusage, launched.setup, child.at)
+        if self.spec.ready is not None:
+            self._failed_to_be_ready(f"the program {record.outcome} before it was ready")
 
-    def _time_out(self) -> None:
-        self._timeout_at = math.inf
-        self.request_stop(cause="timeout", by="daemon")
-
-    # Until the tree has ended
-
-    async def _until_verdict(self) -> None:
-        tree = self._tree
-        assert tree is not None
-        if not tree.populated():
-            self._verdict("empty")
-            return
-        if self.spec.descendants == "keep" and self._ladder is None:
-            self._verdict("kept")
-            return
-        own_end = trio.current_time() + self.spec.descendants_grace
-        if self.spec.descendants == "wait":
-            own_end = math.inf
-        await self._end_tree(own_end)
-
-    async def _end_tree(self, own_end: float) -> None:
-        """Wait for the tree to empty itself until ``own_end`` or a stop's end, then kill it."""
-        tree = self._tree
-        assert tree is not None
-
-        def due() -> float:
-            return own_end if self._ladder is None else self._ladder.kill_at
-
-        async with trio.open_nursery() as watch:
-            await watch.start(watch_tree, tree, self._around.reaper, self.record.changed)
-            while tree.populated():
-                wanted = due()
-                await self._wait(
-                    lambda wanted=wanted: not tree.populated() or due() != wanted,  # type: ignore[misc]
-                    min(wanted, self._timeout_at),
-                )
-                now = trio.current_time()
-                if now >= self._timeout_at:
-                    self._time_out()
-                elif now >= due() and tree.populated():
-                    break
-            watch.cancel_scope.cancel()
-        if self._ladder is None:
-            await self._kill_and_verify("descendants", "daemon")
-        else:
-            await self._kill_and_verify(self._ladder.cause, self._ladder.by)
-
-    async def _kill_and_verify(self, cause: ActCause, by: str) -> None:
-        """SIGKILL to the tree until it is empty, or the time to verify is over."""
-        tree = self._tree
-        if tree is None:
-            return
-        if tree.populated():
-            self._signals.kill(cause, by)
-            deadline = trio.current_time() + VERIFY
-
-            def gone() -> bool:
-                if not tree.populated():
-                    return True
-                tree.kill()  # what was forked meanwhile
-                return False
-
-            async with trio.open_nursery() as watch:
-                await watch.start(watch_tree, tree, self._around.reaper, self.record.changed)
-                await self._wait(gone, deadline)
-                watch.cancel_scope.cancel()
-        if tree.populated():
-            self._verdict_survivors()
-        else:
-            self._verdict("empty")
-
-    def _verdict(self, verdict: Literal["empty", "kept"]) -> None:
-        assert self._tree is not None
-        self.record.tree = attrs.evolve(
-            self.record.tree,
-            verdict=verdict,
-            at=stamp(),
-            survivors=self._survivors() if verdict == "kept" else (),
-        )
-
-    def _verdict_survivors(self) -> None:
-        self.record.tree = attrs.evolve(
-            self.record.tree, verdict="survivors", at=stamp(), survivors=self._survivors()
-        )
-        self.record.changed()
-
-    def _survivors(self) -> tuple[Survivor, ...]:
-        assert self._tree is not None
-        return tuple(
-            Survivor(
-                pid=one.pid, state=one.state, command=one.command[:64], reason=one.reason[:256]
-            )
-            for one in self._tree.survivors()[:MAX_SURVIVORS]
-        )
+    # After that
 
     async def _close(self) -> None:
         for stream in self.channels.streams.values():
             if stream.log.eof is None:
                 await stream.finish()
                 self._eof(stream)
+        await self._add_tails()
         self.channels.end()
+        self.channels.close_notify()
+        self.owner = None
         record, at = self.record, stamp()
-        self._take_tree_usage()
+        self._tree_end().take_usage()
         record.times = attrs.evolve(record.times, closed=at)
         record.state = "closed"
-        self._add_fact("closed", at, record.info())
-
-    def _take_tree_usage(self) -> None:
-        usage = self._tree.usage() if self._tree is not None else None
-        if usage is not None:
-            self.record.tree_usage = TreeUsage(user_s=usage.user_s, system_s=usage.system_s)
+        record.add_fact("closed", at, record.info())
 
     async def _end_kept(self) -> None:
         """Keep the tree at hand until somebody asks for its end."""
-        await self._wait(lambda: self._ladder is not None, math.inf)
-        await self._end_tree(math.inf)
-        self._take_tree_usage()
+        await self.record.wait_until(lambda: self._ladder is not None, math.inf)
+        end = self._tree_end()
+        await end.end(math.inf)
+        end.take_usage()
         self.record.changed()
 
     def _give_back(self) -> None:
-        if self._delivery is not None:
-            self._delivery.detach()
-        if self._launched is None:
+        start = self._start
+        if start.delivery is not None:
+            start.delivery.detach()
+        started = start.failure is None
+        if not started:
             self.channels.release()  # nothing was started: nothing is left behind
-        if self._tree is not None:
-            if self._launched is None or self.record.tree.verdict == "empty":
-                self._tree.remove()
-            else:
-                self._tree.close()
+        if start.delivery is not None:
+            self._tree_end().give_back(started=started)
 
     def forget(self) -> None:
         """Give up the output and whatever is still watched; the process must be closed."""
         self._kept.cancel()
         self.channels.release()
+        self.record.note("forgotten", stamp())
 
     # What others do to it
 
+    def own(self, owner: object) -> None:
+        """``owner`` is the connection whose end it is to notice from now on."""
+        self.owner = owner
+        self._lease_until = math.inf
+        self.record.changed()
+
+    def owner_gone(self, owner: object, by: str) -> None:
+        """The connection ``owner``, of the peer ``by``, has ended."""
+        if self.owner is not owner or self.record.state == "closed":
+            return
+        self.owner = None
+        self._last_owner = by
+        if self.spec.on_disconnect == "kill":
+            self._stop_for_want_of_owner()
+        elif self.spec.on_disconnect == "keep_for":
+            assert self.spec.keep_for is not None
+            self._lease_until = trio.current_time() + self.spec.keep_for
+            self.record.changed()
+
+    def _stop_for_want_of_owner(self) -> None:
+        self.request_stop(
+            cause="disconnect",
+            by=self._last_owner,
+            grace=min(self.spec.grace, DISCONNECT_GRACE),
+        )
+
     def abort_start(self, cause: StopCause, by: str) -> None:
         """Give up the start unless the program runs already."""
-        if not self.start_done.is_set() and self._abandon_cause is None:
-            self._abandon_cause = (cause, by)
-            self._starting.cancel()
+        self._start.give_up(cause, by)
+
+    def release(self, requested: Stamp, due: Time | None, *, spin: bool) -> None:
+        """Let a held program go.
+
+        :param due: instant of CLOCK_REALTIME; None: at once
+        :param spin: whether the child may keep a core busy just before
+        :raises RequestError: ``not_held``
+        """
+        launch = self._start.launch
+        if not self.releasable:
+            raise RequestError(
+                "not_held", f"process {self.id} is {self.record.state}, not held, or is let go"
+            )
+        assert launch is not None
+        self.record.release = ReleaseInfo(requested=requested, due=due)
+        launch.release(due, spin=spin)
+
+    @property
+    def releasable(self) -> bool:
+        """Whether it waits at its gate, and nobody has let it go or stopped it."""
+        record = self.record
+        return record.state == "held" and record.release is None and self._ladder is None
 
     def request_stop(
         self,
@@ -477,11 +444,20 @@ class ManagedProcess:
             return
         name = signal_name or self.spec.stop_signal
         self._ladder = Ladder(cause, by, kill_at)
-        self._signals.stop(name, cause, by)
+        if record.state == "held":
+            self._kill_at_gate()
+        else:
+            self._signals.stop(name, cause, by)
         record.changed()
 
-    async def wait_reached(self, state: Literal["exited", "closed"]) -> None:
-        """Wait until the process is in ``state`` or beyond it.
+    def _kill_at_gate(self) -> None:
+        """Nothing of the program has run, so there is nothing to be graceful to."""
+        assert self._ladder is not None
+        self._signals.kill(self._ladder.cause, self._ladder.by)
+
+    async def wait_reached(self, state: Literal["ready", "exited", "closed"]) -> None:
+        """Wait until the process is in ``state`` or beyond it; one that fails to become ready
+        until it is closed.
 
         :raises RequestError: ``not_found``: its start has failed, so it never was
         """
@@ -489,6 +465,10 @@ class ManagedProcess:
             if self.failure is not None:
                 raise RequestError("not_found", f"the start of process {self.id} has failed")
             await self.record.wait_change()
+
+    async def wait_released(self) -> None:
+        """Wait until it is known whether a released program is executed."""
+        await self.record.wait_until(lambda: self.record.state != "held", math.inf)
 
     async def wait_stopped(self) -> None:
         """Wait for the end of a stop: the process is closed, or what could not be ended is known.
@@ -505,16 +485,26 @@ class ManagedProcess:
                 return
             await record.wait_change()
 
-    def send_signal(self, name: str, target: Target, by: str) -> tuple[Stamp, int]:
+    def send_signal(
+        self, name: str, target: Target, by: str, due: Time | None = None
+    ) -> tuple[Stamp, int]:
         """Send one signal: (when it was delivered, to how many processes).
 
+        :param due: the instant for which it was asked
         :raises RequestError: ``not_running``, ``signal_failed``
         """
         if self.record.state != "running":
             raise RequestError("not_running", f"process {self.id} is {self.record.state}")
-        return self._signals.signal(name, target, by)
+        return self._signals.signal(name, target, by, due)
 
     @property
     def _signals(self) -> Delivery:
-        assert self._delivery is not None
-        return self._delivery
+        assert self._start.delivery is not None
+        return self._start.delivery
+
+
+def _achieved(release: ReleaseInfo, executed: Stamp, *, missed: bool) -> ReleaseInfo:
+    if release.due is None:
+        return release
+    late = seconds_between(release.due, executed.realtime)
+    return attrs.evolve(release, missed=missed, late_s=max(0.0, late))

@@ -10,9 +10,11 @@ from typing import Protocol
 
 import trio
 
+from procnursery.containment.family import Census, Family
 from procnursery.containment.tree import Tree
 from procnursery.errors import RequestError
 from procnursery.model import ProcessSpec, Stamp
+from procnursery.process.events import EventLog
 from procnursery.process.form import check_form
 from procnursery.process.reaper import Reaper
 from procnursery.process.record import Record
@@ -27,6 +29,7 @@ class Containment(Protocol):
     """Makes trees."""
 
     kind: str
+    family: Family
 
     def new_tree(self, process_id: str) -> Tree:
         """A tree for one process."""
@@ -52,6 +55,7 @@ class Supervisor:
         state: StateDirectory,
         limiter: trio.CapacityLimiter,
         instance: str,
+        events: EventLog,
         keep_closed: int,
         default_cwd: bytes | None = None,
     ) -> None:
@@ -68,7 +72,9 @@ class Supervisor:
         self._tokens: dict[str, ManagedProcess] = {}
         self._token_of: dict[str, str] = {}
         self._closed: deque[str] = deque()
-        self._seq = 0
+        self._names: dict[str, ManagedProcess] = {}
+        self._incarnations: dict[str, int] = {}
+        self.events = events
         self._idle = trio.lowlevel.ParkingLot()
         self._stopping = False
         self.started = 0
@@ -84,11 +90,6 @@ class Supervisor:
         return await trio.to_thread.run_sync(
             self._state.make_output_directory, process_id, limiter=self.limiter
         )
-
-    def next_seq(self) -> int:
-        """The next number of an event."""
-        self._seq += 1
-        return self._seq
 
     def executed(self) -> None:
         """A program was executed."""
@@ -110,8 +111,8 @@ class Supervisor:
         When cancelled, the start is given up unless the program runs already, in which case
         the process is returned all the same.
 
-        :param own: called with a new process before it starts, so that the end of its
-            requester's connection finds it
+        :param own: called with the process before it starts, so that the end of its requester's
+            connection finds it
         :raises InvalidField: the spec's form is wrong; nothing happened
         :raises RequestError: the program was not executed
         """
@@ -124,17 +125,14 @@ class Supervisor:
                 raise RequestError(
                     "token_conflict", f"token {token!r} belongs to a start with another spec"
                 )
+            own(known)
             await known.start_done.wait()
-            return self._result(known), True
-        record = Record(
-            self._state.next_id(),
-            spec,
-            by=by,
-            containment=self._containment.kind,
-            requested=requested,
-        )
-        process = ManagedProcess(record, self)
-        self._processes[process.id] = process
+            if not known.abandoned:
+                return self._result(known), True
+            # Given up by its requester, who is gone; this one wants it all the same.
+            self._give_back_token(known)
+            return await self.start(spec, by=by, requested=requested, token=token, own=own)
+        process = self._new_process(spec, by, requested)
         if token is not None:
             self._tokens[token] = process
             self._token_of[process.id] = token
@@ -150,6 +148,33 @@ class Supervisor:
                 return self._result(process), False
             raise
         return self._result(process), False
+
+    def _new_process(self, spec: ProcessSpec, by: str, requested: Stamp) -> ManagedProcess:
+        name = spec.name
+        if name is not None and name in self._names:
+            holder = self._names[name]
+            if holder.record.state != "closed":
+                raise RequestError(
+                    "name_in_use",
+                    f"process {holder.id} has the name {name!r} and is {holder.record.state}; "
+                    "stop it first, or restart it",
+                )
+        incarnation = 1 if name is None else self._incarnations.get(name, 0) + 1
+        record = Record(
+            self._state.next_id(),
+            spec,
+            by=by,
+            containment=self._containment.kind,
+            requested=requested,
+            events=self.events,
+            incarnation=incarnation,
+        )
+        process = ManagedProcess(record, self)
+        self._processes[process.id] = process
+        if name is not None:
+            self._names[name] = process
+            self._incarnations[name] = incarnation
+        return process
 
     @staticmethod
     def _result(process: ManagedProcess) -> ManagedProcess:
@@ -179,9 +204,28 @@ class Supervisor:
 
     def _drop(self, process: ManagedProcess) -> None:
         del self._processes[process.id]
+        name = process.spec.name
+        if name is not None and self._names[name] is process:
+            self._pass_on(name, failed=process.failure is not None)
+        self._give_back_token(process)
+
+    def _give_back_token(self, process: ManagedProcess) -> None:
         token = self._token_of.pop(process.id, None)
         if token is not None:
             del self._tokens[token]
+
+    def _pass_on(self, name: str, *, failed: bool) -> None:
+        """The latest process of a name is dropped: what the name means now. A start that failed
+        was no life of it."""
+        if failed:
+            self._incarnations[name] -= 1
+        earlier = [one for one in self._processes.values() if one.spec.name == name]
+        if earlier:
+            self._names[name] = earlier[-1]
+        else:
+            del self._names[name]
+            if failed and self._incarnations[name] == 0:
+                del self._incarnations[name]
 
     async def _remove_output(self, process: ManagedProcess) -> None:
         if process.uses_directory:
@@ -211,8 +255,8 @@ class Supervisor:
             raise RequestError(
                 "process_live", f"process {process_id} keeps descendants; stop it first"
             )
-        if process_id in self._closed:
-            self._closed.remove(process_id)
+        if process.id in self._closed:
+            self._closed.remove(process.id)
         await self._forget(process)
 
     async def _forget(self, process: ManagedProcess) -> None:
@@ -221,20 +265,22 @@ class Supervisor:
         await self._remove_output(process)
 
     def get(self, process_id: str) -> ManagedProcess:
-        """The process of this id.
+        """The process of this id, or the latest one of this name.
 
         :raises RequestError: ``not_found``
         """
-        try:
-            return self._processes[process_id]
-        except KeyError:
-            raise RequestError(
-                "not_found", f"this daemon knows no process {process_id!r}"
-            ) from None
+        process = self._processes.get(process_id) or self._names.get(process_id)
+        if process is None:
+            raise RequestError("not_found", f"this daemon knows no process {process_id!r}")
+        return process
 
     def all(self) -> Iterator[ManagedProcess]:
         """Every process, oldest first."""
         return iter(list(self._processes.values()))
+
+    def census(self) -> Census:
+        """For looking at the trees of many processes."""
+        return self._containment.family.census()
 
     @property
     def live(self) -> int:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 DEFAULT_PATH = b"/bin:/usr/bin"
 """Where execvp(3) looks when there is no PATH."""
 FAILED_STATUS = 127
+SPIN_NS = 200_000
+"""How long before its instant a child stops to sleep, where a core is free to be kept busy."""
 
 
 class StageError(Exception):
@@ -52,6 +54,8 @@ class Child:
         self.report = report
         self.descriptors = descriptors
         self.stage = "clone"
+        self._environment: dict[bytes, bytes] = {}
+        self._files: list[bytes] = []
 
     def become(self, *, join_cgroup: bool) -> NoReturn:
         """Go through all stages.
@@ -124,7 +128,7 @@ class Child:
         for number in self.ignored:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        system.restore_timer_slack()
+        system.set_timer_slack()
 
     def _stdio(self) -> None:
         """Wire 0 to 2. Numbers that came below 3 would be overwritten: move them first."""
@@ -256,23 +260,37 @@ class Child:
         _place(fd, target)
 
     def _gate(self) -> None:
+        """Wait to be let go, with nothing left to be done but the exec."""
         if not self.plan.gate:
             return
+        self._prepare_exec()
         self._tell("held", *_clocks())
         message = self.report.recv(4096)
         if not message:
             os._exit(FAILED_STATUS)  # the daemon gave it up
-        if msgpack.unpackb(message) != ["release"]:
+        word, due, spin = msgpack.unpackb(message)
+        if word != "release":
             raise StageError(f"an unknown message at the gate: {message!r}")
+        if due is None:
+            self._tell("released", False)
+            return
+        instant = due[0] * 10**9 + due[1]
+        missed = time.clock_gettime_ns(time.CLOCK_REALTIME) > instant
+        self._tell("released", missed)
+        if not missed:
+            _wait_for(instant, spin)
+
+    def _prepare_exec(self) -> None:
+        for entry in self.plan.env:
+            name, _, value = entry.partition(b"=")
+            self._environment[name] = value
+        self._files = _candidates(self.plan, self._environment)
 
     def _exec(self) -> NoReturn:
         plan = self.plan
-        env = plan.env
-        environment = {}
-        for entry in env:
-            name, _, value = entry.partition(b"=")
-            environment[name] = value
-        candidates = _candidates(plan, environment)
+        if not plan.gate:
+            self._prepare_exec()
+        environment, candidates = self._environment, self._files
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._tell(
             "exec",
@@ -306,6 +324,16 @@ def _place(fd: int, target: int) -> None:
     os.dup2(fd, target)
     if fd != target:
         os.close(fd)
+
+
+def _wait_for(instant: int, spin: bool) -> None:
+    """Sleep until shortly before an instant of CLOCK_REALTIME and spin the rest, or sleep until
+    it; never return before it."""
+    system.set_timer_slack(1)
+    system.sleep_until(instant - SPIN_NS if spin else instant)
+    while time.clock_gettime_ns(time.CLOCK_REALTIME) < instant:
+        pass
+    system.set_timer_slack()
 
 
 def _clocks() -> tuple[int, int, int, int]:

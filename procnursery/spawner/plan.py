@@ -35,7 +35,11 @@ Reports are one message each, a MessagePack array:
     a descriptor for reading the file just opened for ``stdout`` or ``stderr``, and the offset at
     which output starts; sent only if the target user may read the file
 ``["held", rt_sec, rt_nsec, mono_sec, mono_nsec]``
-    the child waits at its gate for the message ``["release"]`` on its report socket
+    the child waits at its gate for ``["release", [sec, nsec] or nil, spin]`` on its report socket,
+    and executes at once, or at that instant of CLOCK_REALTIME, until which it ``spin``s at the end;
+    at the end of the socket it exits
+``["released", missed]``
+    the child knows of its release; whether its instant had passed by then
 ``["failed", stage, errno or nil, detail or nil]``
     by the spawner (stage ``clone``) or the child, which then exits with status 127
 ``["exec", rt_sec, rt_nsec, mono_sec, mono_nsec, user_us, system_us, max_rss_kib]``

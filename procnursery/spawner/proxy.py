@@ -38,7 +38,8 @@ class Birth:
     :ivar executed: (realtime ns, monotonic ns, user µs, system µs, max RSS KiB) as stamped by
         the child just before exec
     :ivar failed: (stage, errno or None, detail or None)
-    :ivar held: whether the child waits at its gate
+    :ivar held: (realtime ns, monotonic ns) when the child came to its gate
+    :ivar released: whether the child knows of its release, and whether that came too late
     :ivar reading: stream name → (descriptor open for reading, offset where output starts)
     :ivar stage: the last stage that the child announced because it may block there
     :ivar ended: no more reports: it executed its program, failed, or died
@@ -49,7 +50,8 @@ class Birth:
         self.pid: int | None = None
         self.executed: tuple[int, int, int, int, int] | None = None
         self.failed: tuple[str, int | None, str | None] | None = None
-        self.held = False
+        self.held: tuple[int, int] | None = None
+        self.released: bool | None = None
         self.reading: dict[str, tuple[int, int]] = {}
         self.stage: str | None = None
         self.ended = False
@@ -82,8 +84,11 @@ class Birth:
                 self.reading[name] = (descriptors.pop(), start)
             case ["stage", name]:
                 self.stage = name
-            case ["held", *_stamps]:
-                self.held = True
+            case ["held", rt_sec, rt_nsec, mono_sec, mono_nsec]:
+                self.held = rt_sec * 10**9 + rt_nsec, mono_sec * 10**9 + mono_nsec
+                self.stage = "gate"
+            case ["released", bool() as missed]:
+                self.released = missed
             case ["exec", rt_sec, rt_nsec, mono_sec, mono_nsec, user, system, max_rss]:
                 self.executed = (
                     rt_sec * 10**9 + rt_nsec,
@@ -96,6 +101,16 @@ class Birth:
                 raise SpawnerUnavailable(f"the spawner sent an unknown report: {record!r}")
         for descriptor in descriptors:
             os.close(descriptor)
+
+    def release(self, due: tuple[int, int] | None, *, spin: bool) -> None:
+        """Let the child at its gate go.
+
+        :param due: instant of CLOCK_REALTIME; None: at once
+        :param spin: keep a core busy just before
+        :raises OSError: the child is gone
+        """
+        message = msgpack.packb(["release", due, spin])
+        self._report.send(message, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
     async def wait_reported(self) -> None:
         """Wait until a report may have arrived."""
@@ -261,6 +276,10 @@ class Spawner:
                     await trio.lowlevel.checkpoint()
                 continue
             return
+
+    def park(self, birth: Birth) -> None:
+        """A child has come to its gate: its pid is known, and it may stay there for long."""
+        self._births.discard(birth)
 
     def settle(self, birth: Birth) -> None:
         """A birth is over, one way or the other."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import signal
 import termios
+import time
 
 SYS_CLONE3 = 435
 CLONE_PARENT = 0x0000_8000
@@ -31,6 +33,8 @@ _HIDDEN_SIGNALS = (32, 33)
 _KERNEL_SIGACTION = ctypes.c_uint64 * 4  # handler, flags, restorer, mask
 _SIGSET_BYTES = 8
 _RLIMIT64 = ctypes.c_uint64 * 2
+_TIMESPEC = ctypes.c_long * 2
+TIMER_ABSTIME = 1
 
 # PyDLL: the interpreter lock is not given up, so that the child has it when clone returns.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -95,17 +99,38 @@ def set_io_priority(ioclass: int, level: int) -> None:
     )
 
 
-def restore_timer_slack() -> None:
-    """prctl(PR_SET_TIMERSLACK) back to the kernel's default of 50 µs."""
+def set_timer_slack(nanoseconds: int = DEFAULT_TIMER_SLACK_NS) -> None:
+    """prctl(PR_SET_TIMERSLACK): how late the kernel may wake this process, by default its own
+    default of 50 µs."""
     _checked(
         _libc.prctl(
             ctypes.c_int(PR_SET_TIMERSLACK),
-            ctypes.c_ulong(DEFAULT_TIMER_SLACK_NS),
+            ctypes.c_ulong(nanoseconds),
             ctypes.c_ulong(0),
             ctypes.c_ulong(0),
             ctypes.c_ulong(0),
         )
     )
+
+
+def sleep_until(nanoseconds: int) -> None:
+    """Sleep until an instant of CLOCK_REALTIME, also across steps of that clock,
+    clock_nanosleep(2).
+
+    :raises OSError: what the kernel says
+    """
+    until = _TIMESPEC(*divmod(nanoseconds, 10**9))
+    while True:
+        error = _libc.clock_nanosleep(
+            ctypes.c_int(time.CLOCK_REALTIME),
+            ctypes.c_int(TIMER_ABSTIME),
+            ctypes.byref(until),
+            None,
+        )
+        if error == 0:
+            return
+        if error != errno.EINTR:
+            raise OSError(error, os.strerror(error))
 
 
 def reset_hidden_signals() -> None:

@@ -117,9 +117,13 @@ def check_text(spec: Spec) -> Iterator[str]:
     fields = {f"stdin.{field}" for field in spec.schema["$defs"]["StdinSpec"]["properties"]}
     registered = {one["code"] for one in spec.schema["errors"]}
     methods = {one["name"] for one in (*spec.schema["methods"], *spec.schema["notifications"])}
+    capabilities = set(spec.schema["capabilities"])
+    for capability in sorted(capabilities):
+        if f"`{capability}`" not in spec.text:
+            yield f"protocol.md: the capability {capability} of schema.json is not in the text"
     for name in set(re.findall(r"`((?:process|output|stdin|daemon)\.[a-z]+)`", spec.text)):
         reserved = spec.text.index("Reserved for additions")
-        if name not in methods | fields and spec.text.index(f"`{name}`") < reserved:
+        if name not in methods | fields | capabilities and spec.text.index(f"`{name}`") < reserved:
             yield f"protocol.md: {name} is not in schema.json"
     for code in set(re.findall(r"(?:error|goodbye) `([a-z_]+)`", spec.text)) - registered:
         yield f"protocol.md: the code {code} is not in schema.json"
@@ -185,6 +189,7 @@ def _check_line(
 def check_registry(spec: Spec) -> Iterator[str]:
     """The implementation's registries and limits are those of the schema."""
     from procnursery import model
+    from procnursery.daemon.handlers.about import CAPABILITIES
     from procnursery.protocol import errors_registry, framing, messages, profile
 
     for where, codes in (
@@ -194,6 +199,8 @@ def check_registry(spec: Spec) -> Iterator[str]:
         wanted = {one["code"] for one in spec.schema["errors"] if one["where"] == where}
         for code in sorted(wanted ^ codes):
             yield f"errors_registry.py: {code} ({where}) is only on one side"
+    for capability in sorted(set(spec.schema["capabilities"]) ^ set(CAPABILITIES)):
+        yield f"about.py: the capability {capability} is only on one side"
     limits = {one["name"]: one["value"] for one in spec.schema["limits"]}
     implemented = {
         "frame_before_hello": framing.FRAME_BEFORE_HELLO,

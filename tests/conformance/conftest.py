@@ -125,6 +125,11 @@ def write_timeout(request: pytest.FixtureRequest, own: Daemon | None) -> float:
     return given or (4.0 if own is not None else 30.0)
 
 
+def started_again(ended: Daemon) -> contextlib.AbstractContextManager[Daemon]:
+    """Another daemon with the addresses and the state directory of one that has ended."""
+    return running_daemon(ended.directory, listen=ended.addresses, config=OWN_CONFIG, insecure=True)
+
+
 @pytest.fixture
 def mortal(own: Daemon | None, transport: str, short_path: Path) -> Iterator[Daemon]:
     """A daemon that the test may end."""
@@ -134,4 +139,15 @@ def mortal(own: Daemon | None, transport: str, short_path: Path) -> Iterator[Dae
     with running_daemon(
         short_path / "d", listen=listen, config=OWN_CONFIG, insecure=transport == "tcp"
     ) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def few(own: Daemon | None, short_path: Path) -> Iterator[Daemon]:
+    """A daemon that keeps few events."""
+    if own is None:
+        pytest.skip("needs a daemon of its own configuration")
+    config = OWN_CONFIG + "keep_events = 10\n"
+    listen = [f"unix://{short_path}/s"]
+    with running_daemon(short_path / "d", listen=listen, config=config) as daemon:
         yield daemon

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import signal
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.conformance.conftest import Connect
-from tests.conformance.peer import Ended, Peer, Refused, frame, pack
+from tests.conformance.conftest import Connect, started_again
+from tests.conformance.peer import TIMEOUT, Ended, Peer, Refused, frame, pack
+from tests.daemons import Daemon, children_of, eventually
 
 HELLO = {"protocol": 1, "client": {"name": "x"}}
 
@@ -45,12 +49,17 @@ def test_one_reply_each(peer: Peer) -> None:
     waits = [peer.request("process.wait", {"id": process}) for _ in range(10)]
     pings = [peer.request("ping", {}) for _ in range(10)]
     wrong = [peer.request("no.such", {}) for _ in range(10)]
+    nobody = [peer.request("process.get", {"id": "nobody"}) for _ in range(10)]
+    late = [peer.request("process.wait", {"id": process, "timeout": 0}) for _ in range(10)]
     for number in waits + pings:
         peer.answer(number)
-    for number in wrong:
-        assert peer.refusal_of(number) == "unknown_method"
+    for numbers, code in ((wrong, "unknown_method"), (nobody, "not_found"), (late, "timed_out")):
+        for number in numbers:
+            assert peer.refusal_of(number) == code
     peer.notify("goodbye", {"code": "done"})
-    assert peer.farewell() == "done"  # a second reply to any would have been noticed
+    assert peer.farewell() == "done"
+    answered = [message[1] for message in peer.order if message[0] == 1]
+    assert sorted(answered) == list(range(waits[0] + 50))
 
 
 @pytest.mark.spec("PN-4.1-3")
@@ -81,6 +90,10 @@ def test_ids_can_be_used_again(peer: Peer) -> None:
     for _ in range(3):
         peer.request("ping", {}, 2**32 - 1)
         peer.answer(2**32 - 1)
+        peer.request("process.get", {"id": "nobody"}, 2**32 - 1)
+        assert peer.refusal_of(2**32 - 1) == "not_found"
+        peer.request("process.wait", {"id": "nobody"}, 2**32 - 1)
+        assert peer.refusal_of(2**32 - 1) == "not_found"
 
 
 @pytest.mark.spec("PN-4.1-6")
@@ -108,7 +121,7 @@ def test_wrong_notifications(peer: Peer, method: str, params: object) -> None:
 
 
 @pytest.mark.spec("PN-4.1-8")
-@pytest.mark.parametrize("method", ["no.such", "", "PING", "process.release", "host.facts"])
+@pytest.mark.parametrize("method", ["no.such", "", "PING", "process.pause", "errors.read"])
 def test_unknown_methods(peer: Peer, method: str) -> None:
     refusal = peer.refusal(method)
     assert (refusal.code, refusal.data["executed"]) == ("unknown_method", "no")
@@ -123,7 +136,7 @@ def test_unknown_methods(peer: Peer, method: str) -> None:
         ("process.start", {"spec": {}}, "spec.argv"),
         ("process.start", {"spec": {"argv": []}}, "spec.argv"),
         ("process.start", {"spec": {"argv": ["a", "b", None]}}, "spec.argv[2]"),
-        ("process.start", {"spec": {"argv": ["true"], "hold": True}}, "spec.hold"),
+        ("process.start", {"spec": {"argv": ["true"], "hold": 1}}, "spec.hold"),
         ("process.start", {"spec": {"argv": ["true"], "env": [["A"]]}}, "spec.env[0]"),
         ("process.start", {"spec": {"argv": ["true"]}, "x": 1}, "x"),
         ("process.start", {"spec": {"argv": ["true"], "stdin": {"mode": "x"}}}, "spec.stdin.mode"),
@@ -146,6 +159,13 @@ def test_wrong_params_have_no_effect(peer: Peer) -> None:
         refusal = peer.refusal("process.start", spec={"argv": ["true"]} | extra)
         assert (refusal.code, refusal.data["executed"]) == ("invalid_params", "no")
     assert peer.call("daemon.info")["counts"]["started"] == before
+    process = peer.start("sleep", "1000")
+    for method in ("process.signal", "process.stop"):
+        refusal = peer.refusal(method, id=process, signal="SIGNONE")
+        assert (refusal.code, refusal.data["executed"]) == ("invalid_params", "no")
+    found = peer.get(process)
+    assert (found["state"], found.get("acts", [])) == ("running", [])
+    peer.call("process.stop", id=process, grace=0)
 
 
 @pytest.mark.spec("PN-4.1-12")
@@ -154,6 +174,7 @@ def test_other_connections_are_not_affected(connect: Connect) -> None:
     process = bystander.start("cat", stdin={"mode": "pipe"}, stdout={"mode": "pipe"})
     number = bystander.subscribe(process)
     bystander.call("stdin.write", id=process, offset=0, data=b"one")
+    waiting = bystander.request("process.wait", {"id": process})
     for nonsense in (
         bytes(4),
         b"GET / HTTP/1.1\r\n\r\n",
@@ -167,11 +188,18 @@ def test_other_connections_are_not_affected(connect: Connect) -> None:
         vandal.send_raw(nonsense)
         vandal.reset()
     connect(greet=False).reset()
+    other = connect()  # numbers of another connection mean nothing on this one
+    for outstanding in range(waiting + 1):
+        other.notify("cancel", {"id": outstanding})
+    other.notify("output.credit", {"subscription": number, "credit": 0, "consumed": 3})
+    assert other.refusal("output.unsubscribe", subscription=number).code == "not_found"
+    other.notify("goodbye", {"code": "done"})
+    assert other.farewell() == "done"
     bystander.call("stdin.write", id=process, offset=3, data=b"two")
     bystander.call("stdin.close", id=process)
     bystander.until(lambda: bystander.ended(number))
     assert bystander.data(number) == b"onetwo"
-    assert bystander.wait(process)["outcome"]["code"] == 0
+    assert bystander.answer(waiting)["process"]["outcome"]["code"] == 0
 
 
 @pytest.mark.spec("PN-5.1-1")
@@ -237,6 +265,22 @@ def test_hello_names_the_instance(connect: Connect) -> None:
     assert first["boot_id"] == second["boot_id"] != ""
 
 
+@pytest.mark.spec("PN-5.1-7")
+def test_instances_differ(mortal: Daemon) -> None:
+    hellos = []
+    peer = Peer(mortal.address)
+    hellos.append(peer.hello)
+    peer.close()
+    assert mortal.stop() == 0
+    with started_again(mortal) as again:
+        peer = Peer(again.address)
+        hellos.append(peer.hello)
+        peer.close()
+    assert hellos[0]["daemon"]["instance"] != hellos[1]["daemon"]["instance"]
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert [hello["boot_id"] for hello in hellos] == [boot_id, boot_id]
+
+
 @pytest.mark.spec("PN-5.1-8")
 def test_unknown_capabilities(connect: Connect) -> None:
     assert connect(capabilities=["x-unheard-of", "teleport"]).hello["protocol"] >= 1
@@ -255,11 +299,14 @@ def test_goodbye_before_every_close(connect: Connect) -> None:
 
 @pytest.mark.spec("PN-5.2-2")
 def test_goodbye_of_the_client(connect: Connect) -> None:
-    peer = connect()
-    numbers = [peer.request("describe", {}) for _ in range(20)]
+    watcher, peer = connect(), connect()
+    numbers = [peer.request("describe", {}) for _ in range(20)]  # more than a socket's buffer
     peer.notify("goodbye", {"code": "done"})
-    assert peer.farewell() == "done"
+    for _ in range(2):  # by the second the daemon has replied until nothing more fitted
+        watcher.call("ping")
+    code = peer.farewell()
     assert set(numbers) <= set(peer.replies)
+    assert code == "done"
     other = connect()
     ping = other.request("ping", {})
     other.sock.shutdown(1)
@@ -366,29 +413,72 @@ def test_cancelled_start(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -
     def known() -> set[str]:
         return {one["id"] for one in peer.call("process.list", limit=1000)["processes"]}
 
-    before, ids = peer.call("daemon.info")["counts"], known()
+    info, ids = peer.call("daemon.info"), known()
+    before, daemon = info["counts"], info["daemon"]["pid"]
+    children = children_of(daemon)
     number = peer.request(
         "process.start",
         {"spec": {"argv": ["true"], "stdin": {"mode": "file", "path": str(fifo)}}},
     )
-    peer.call("ping")
-    peer.notify("cancel", {"id": number})
-    with pytest.raises(Refused) as caught:
-        peer.answer(number)
-    assert (caught.value.code, caught.value.data["executed"]) == ("cancelled", "no")
-    after = peer.call("daemon.info")["counts"]
-    assert after["started"] == before["started"]
-    assert known() <= ids
+    try:
+        eventually(lambda: not children_of(daemon) <= children, "there is a child", TIMEOUT)
+        peer.notify("cancel", {"id": number})
+        with pytest.raises(Refused) as caught:
+            peer.answer(number)
+        assert (caught.value.code, caught.value.data["executed"]) == ("cancelled", "no")
+        after = peer.call("daemon.info")["counts"]
+        assert after["started"] == before["started"]
+        assert known() <= ids
+        # Orphans of earlier tests can pass through.
+        eventually(lambda: children_of(daemon) <= children, "nothing is left", TIMEOUT)
+    finally:
+        os.close(os.open(fifo, os.O_RDWR))  # whoever still waits for it goes on
+    executed = 0
     for _ in range(10):  # and one that may be executed before the cancellation arrives
         number = peer.request("process.start", {"spec": {"argv": ["sleep", "1000"]}})
         peer.notify("cancel", {"id": number})
         peer.answered(number)
         error, result = peer.replies.pop(number)
         if error is not None:
-            assert error["code"] == "cancelled"
+            assert (error["code"], error["data"]["executed"]) == ("cancelled", "no")
         else:
+            executed += 1
             assert peer.get(result["id"])["state"] in ("running", "exited", "closed")
             peer.call("process.stop", id=result["id"], grace=0)
+    assert peer.call("daemon.info")["counts"]["started"] == before["started"] + executed
+
+
+def start_cancelled_late(daemon: Daemon, peer: Peer, directory: Path) -> int:
+    """The number of a start whose program runs before the daemon takes the cancel. The daemon
+    stands still meanwhile, so that it finds both at once; in which order it looks at them is its
+    own affair."""
+    fifo, trace = directory / "fifo", directory / "trace"
+    os.mkfifo(fifo)
+    children = children_of(daemon.pid)
+    argv = ["sh", "-c", f"echo >{trace}; exec sleep 1000"]
+    stdin = {"mode": "file", "path": str(fifo)}
+    number = peer.request("process.start", {"spec": {"argv": argv, "stdin": stdin}})
+    eventually(lambda: not children_of(daemon.pid) <= children, "there is a child", TIMEOUT)
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        peer.notify("cancel", {"id": number})
+        writing = os.open(fifo, os.O_RDWR)
+        eventually(trace.exists, "the program runs", TIMEOUT)
+        os.close(writing)
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+    return number
+
+
+@pytest.mark.spec("PN-7.1-2")
+def test_cancel_after_the_execution(mortal: Daemon, tmp_path: Path) -> None:
+    peer = Peer(mortal.address)
+    for turn in range(8):
+        directory = tmp_path / str(turn)
+        directory.mkdir()
+        process = peer.answer(start_cancelled_late(mortal, peer, directory))["id"]
+        peer.call("process.stop", id=process, grace=0)
+    peer.close()
 
 
 @pytest.mark.spec("PN-7.1-3")
@@ -401,6 +491,31 @@ def test_cancelled_stop(peer: Peer) -> None:
         peer.answer(number)
     assert (caught.value.code, caught.value.data["executed"]) == ("cancelled", "yes")
     assert peer.wait(process)["outcome"]["signal"] == "SIGKILL"
+
+
+@pytest.mark.spec("PN-7.1-5")
+def test_cancelled_write(peer: Peer) -> None:
+    """The program reads one byte, which shows that bytes were taken, and then waits until it is
+    told to read the others."""
+    script = (
+        "trap go=1 USR1; dd bs=1 count=1 2>/dev/null; "
+        'while [ -z "$go" ]; do sleep 0.02; done; exec sha256sum'
+    )
+    process = peer.shell(script, stdin={"mode": "pipe"})
+    data = os.urandom(2**20)
+    number = peer.request("stdin.write", {"id": process, "offset": 0, "data": data})
+    first = peer.call("output.read", id=process, stream="stdout", offset=0, wait=20)["data"]
+    assert first == data[:1]
+    peer.call("ping")
+    assert number not in peer.replies
+    peer.notify("cancel", {"id": number})
+    taken = peer.answer(number)["offset"]
+    assert 0 < taken < len(data)
+    peer.call("process.signal", id=process, signal="SIGUSR1")
+    assert peer.call("stdin.write", id=process, offset=taken, data=data[taken:])["offset"] == 2**20
+    peer.call("stdin.close", id=process, offset=len(data))
+    digest = hashlib.sha256(data[1:]).hexdigest()
+    assert peer.read_all(process, offset=1) == f"{digest}  -\n".encode()
 
 
 @pytest.mark.spec("PN-7.1-4")

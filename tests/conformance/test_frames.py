@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import time
+from pathlib import Path
 
 import msgpack
 import pytest
@@ -37,6 +39,18 @@ def test_any_chunking(connect: Connect) -> None:
     peer.send_raw(b"".join(frame(pack([0, number, "ping", {}])) for number in range(3, 60)))
     for number in range(3, 60):
         peer.answer(number)
+
+
+@pytest.mark.spec("PN-2.1-1")
+def test_every_cut(peer: Peer) -> None:
+    """The reply to the first request shows that the piece of the second one, which was sent
+    together with it, was taken before the others are sent."""
+    for cut in range(1, len(frame(pack([0, 101, "ping", {}])))):
+        first, second = (frame(pack([0, number, "ping", {}])) for number in (100, 101))
+        peer.send_raw(first + second[:cut])
+        peer.answer(100)
+        peer.send_raw(second[cut:])
+        peer.answer(101)
 
 
 @pytest.mark.spec("PN-2.1-2")
@@ -141,7 +155,13 @@ def test_keys_are_unique(connect: Connect) -> None:
 
 
 @pytest.mark.spec("PN-3.1-4")
-@pytest.mark.parametrize("value", [msgpack.ExtType(1, b"x"), msgpack.Timestamp(0)])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(msgpack.ExtType(1, bytes(size)) for size in (1, 2, 3, 4, 8, 16, 300, 70_000)),
+        *(msgpack.Timestamp(0), msgpack.Timestamp(0, 1), msgpack.Timestamp(2**40)),
+    ],
+)
 def test_no_extensions(connect: Connect, value: object) -> None:
     assert refused(connect, pack([0, 1, "ping", {"payload": value}])) == "bad_msgpack"
 
@@ -191,22 +211,44 @@ def test_number_of_values(connect: Connect) -> None:
 
 @pytest.mark.spec("PN-3.1-9")
 def test_utf8(connect: Connect) -> None:
-    payload = b"\x94\x00\x01\xa4pin\xff\x80"
-    assert refused(connect, payload) == "bad_msgpack"
+    for payload in (
+        b"\x94\x00\x01\xa4pin\xff\x80",
+        b"\x94\x00\x01\xa4ping\x81\xa1\xff\xa0",
+        b"\x94\x00\x01\xa4ping\x81\xa7payload\xa1\xff",
+        b"\x94\x00\x01\xa4ping\x81\xa7payload\xa3\xed\xa0\x80",  # half of a surrogate pair
+    ):
+        assert refused(connect, payload) == "bad_msgpack"
+
+
+def peak(pid: int) -> int:
+    """Most bytes of memory that a process has had since :func:`forget_peak`."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+def forget_peak(pid: int) -> None:
+    """Begin anew; where only root may, a peak of before can hide one of now."""
+    with contextlib.suppress(PermissionError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 @pytest.mark.spec("PN-3.1-10")
 def test_memory(connect: Connect) -> None:
     watcher = connect()
-    before = watcher.call("daemon.info")["daemon"]["rss_bytes"]
+    daemon = watcher.call("daemon.info")["daemon"]
+    before, pid = daemon["rss_bytes"], daemon["pid"]
+    forget_peak(pid)
+    before_peak = peak(pid)
     for bomb in (
         b"\xdc\xff\xff" * 5000,
         b"\xdd\xff\xff\xff\xff" * 1000,
         b"\xdf\x7f\xff\xff\xff" * 1000,
         b"\xdb\xff\xff\xff\xff",
         b"\x91" * 100_000,
+        b"\xdc\x3f\x00" * 1000 + bytes(0x3F00),  # each claims what the frame could just hold
     ):
         assert refused(connect, bomb) == "bad_msgpack"
+    assert peak(pid) - before_peak < 16 * 2**20
     idle = [connect() for _ in range(4)]
     for peer in idle:
         peer.send_raw(struct.pack(">I", 8 * 2**20)[:4] + b"\xc6")
@@ -236,9 +278,19 @@ def test_boolean_is_no_number(peer: Peer, field: str) -> None:
 @pytest.mark.spec("PN-3.2-4")
 def test_bins_from_the_daemon(peer: Peer) -> None:
     odd = os.urandom(8).replace(b"\0", b"x")
-    process = peer.start("printf", "%s", odd, env=[["A", odd]], cwd="/")
+    stdin = {"mode": "bytes", "data": odd}
+    process = peer.start("printf", "%s", odd, env=[["A", odd]], cwd="/", stdin=stdin)
     assert peer.read_all(process) == odd
     found = peer.call("process.get", id=process, spec=True)["process"]
     assert found["argv"] == [b"printf", b"%s", odd]
     assert found["spec"]["env"] == [[b"A", odd]]
+    assert found["spec"]["stdin"]["data"] == odd
     assert found["spec"]["cwd"] == b"/"
+    path = found["streams"]["stdout"]["path"]
+    assert isinstance(path, bytes)
+    assert Path(os.fsdecode(path)).read_bytes() == odd
+    state = peer.call("daemon.info")["daemon"]["state_dir"]
+    assert isinstance(state, bytes)
+    assert path.startswith(state)
+    refusal = peer.refusal("process.start", spec={"argv": [b"x"], "executable": b"/no/such"})
+    assert refusal.data["file"] == b"/no/such"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import select
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance.conftest import Connect
-from tests.conformance.peer import Peer
-from tests.daemons import wait_for_fifo
+from tests.conformance.conftest import Connect, started_again
+from tests.conformance.peer import TIMEOUT, Peer
+from tests.daemons import Daemon, children_of, eventually, wait_for_fifo
 
 READY = "echo ready; "
 
@@ -42,15 +44,18 @@ def start_failure(peer: Peer, *argv: str | bytes, **spec: Any) -> dict[str, Any]
 WRONG_FORMS = [
     ({"stdin": {"mode": "file"}}, "spec.stdin.path"),
     ({"stdin": {"path": "/x"}}, "spec.stdin.path"),
+    ({"stdin": {"mode": "file", "path": "/\0"}}, "spec.stdin.path"),
     ({"stdin": {"mode": "bytes"}}, "spec.stdin.data"),
     ({"stdin": {"mode": "pipe", "data": "x"}}, "spec.stdin.data"),
     ({"stdout": {"mode": "stdout"}}, "spec.stdout.mode"),
     ({"stdout": {"mode": "spool", "path": "/x"}}, "spec.stdout.path"),
+    ({"stdout": {"mode": "direct", "path": "/\0"}}, "spec.stdout.path"),
     ({"stderr": {"mode": "direct", "append": True}}, "spec.stderr.append"),
     ({"argv": ["a\0b"]}, "spec.argv[0]"),
     ({"executable": "/bin/true\0"}, "spec.executable"),
     ({"cwd": "/\0"}, "spec.cwd"),
     ({"env": [["A", "x\0"]]}, "spec.env[0][1]"),
+    ({"env": [["A\0", "x"]]}, "spec.env[0][0]"),
     ({"env": [["A=B", "x"]]}, "spec.env[0][0]"),
     ({"env": [["", "x"]]}, "spec.env[0][0]"),
     ({"rlimits": {"nosuch": [1, 1]}}, "spec.rlimits.nosuch"),
@@ -58,6 +63,8 @@ WRONG_FORMS = [
     ({"rlimits": {"nofile": [None, 1]}}, "spec.rlimits.nofile"),
     ({"stop_signal": "SIGNONE"}, "spec.stop_signal"),
     ({"scheduler": {"policy": "fifo"}}, "spec.scheduler.priority"),
+    ({"scheduler": {"policy": "rr", "priority": 0}}, "spec.scheduler.priority"),
+    ({"scheduler": {"policy": "rr", "priority": 100}}, "spec.scheduler.priority"),
     ({"scheduler": {"policy": "other", "priority": 5}}, "spec.scheduler.priority"),
 ]
 
@@ -76,6 +83,22 @@ def test_reply_after_execution(peer: Peer) -> None:
         result = peer.call("process.start", spec={"argv": ["sleep", "1000"]})
         assert Path(f"/proc/{result['pid']}/comm").read_text() == "sleep\n"
         peer.call("process.stop", id=result["id"], grace=0)
+
+
+@pytest.mark.spec("PN-9.2-2")
+def test_no_execution_after_the_error(peer: Peer, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    fifo, trace = tmp_path / "fifo", tmp_path / "trace"
+    os.mkfifo(fifo)
+    stdin = {"mode": "file", "path": str(fifo)}
+    start_failure(peer, "sh", "-c", f"echo ran >{trace}", stdin=stdin, start_timeout=0.3)
+    with contextlib.suppress(OSError):  # ENXIO: nobody waits for it
+        writing = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        ends = select.poll()
+        ends.register(writing, 0)
+        assert ends.poll(TIMEOUT * 1000), "who had waited neither executes its program nor ends"
+        os.close(writing)
+    assert not trace.exists()
 
 
 @pytest.mark.spec("PN-9.2-3")
@@ -113,8 +136,11 @@ def test_failed_starts(peer: Peer, tmp_path: Path) -> None:
 def test_a_failed_start_leaves_nothing(peer: Peer) -> None:
     before = peer.call("process.list", limit=1000)["processes"]
     info = peer.call("daemon.info")
+    children = children_of(info["daemon"]["pid"])
     start_failure(peer, "/no/such/file")
     start_failure(peer, "true", cwd="/no/such/directory")
+    # Orphans of earlier tests can pass through.
+    eventually(lambda: children_of(info["daemon"]["pid"]) <= children, "no child is left", TIMEOUT)
     after = peer.call("process.list", limit=1000)["processes"]
     assert {one["id"] for one in after} <= {one["id"] for one in before}
     assert peer.call("daemon.info")["counts"]["started"] == info["counts"]["started"]
@@ -155,6 +181,19 @@ def test_ids_are_unique(connect: Connect) -> None:
     peer.wait(ids[0])
     peer.call("process.forget", id=ids[0])
     ids += [peer.start("true") for _ in range(5)]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.spec("PN-9.2-7")
+def test_ids_are_not_given_again(mortal: Daemon) -> None:
+    peer = Peer(mortal.address)
+    ids = [peer.start("true") for _ in range(5)]
+    mortal.sigkill()
+    peer.close()
+    with started_again(mortal) as again:
+        peer = Peer(again.address)
+        ids += [peer.start("true") for _ in range(5)]
+        peer.close()
     assert len(set(ids)) == len(ids)
 
 
@@ -275,6 +314,11 @@ def test_events(peer: Peer) -> None:
     for one, wanted in ((merged, 1), (nothing, 0)):
         peer.event(one, "closed")
         assert [kind for kind, _ in peer.events(one)].count("eof") == wanted
+    held = peer.shell("sleep 1000 & exit 0", descendants="keep")
+    peer.event(held, "closed")
+    peer.call("process.stop", id=held, grace=0)
+    peer.call("ping")
+    assert sorted(kind for kind, _ in peer.events(held)) == ["closed", "eof", "eof", "exited"]
 
 
 @pytest.mark.spec("PN-9.3-2")

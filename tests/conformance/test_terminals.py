@@ -354,3 +354,18 @@ def test_stop(peer: Peer) -> None:
     found = peer.call("process.stop", id=process, grace=0.2)["process"]
     assert found["tree"]["verdict"] == "empty"
     assert found["streams"]["stdout"]["eof"] == "closed"
+
+
+@pytest.mark.spec("PN-10.2-1", "PN-9.9-1", "PN-9.11-2")
+def test_held_until_released_and_ready(peer: Peer) -> None:
+    """What waits for a program finds it in its terminal, too."""
+    ready = {"mode": "output", "pattern": b"is ready"}
+    process = peer.shell("echo it is ready; exec sleep 1000", pty=PTY, hold=True, ready=ready)
+    assert peer.get(process)["state"] == "held"
+    assert peer.get(process)["streams"]["stdout"]["mode"] == "pty"
+    assert peer.refusal("pty.resize", id=process, rows=3, columns=3).code == "not_running"
+    peer.call("process.release", ids=[process])
+    assert peer.wait(process, until="ready")["ready"]["state"] == "ready"
+    peer.call("pty.resize", id=process, rows=3, columns=3)
+    found = peer.call("process.stop", id=process, grace=0)["process"]
+    assert found["streams"]["stdout"]["eof"] == "closed"

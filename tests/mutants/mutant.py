@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Mutant(NamedTuple):
-    """One line of the package changed so that one MUST is violated.
+    """One place of the package changed so that one MUST is violated.
 
     :ivar file: within ``procnursery/``
     :ivar before: text that stands in it once

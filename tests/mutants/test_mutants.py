@@ -1,4 +1,4 @@
-"""Each mutant is a copy of the daemon with one line changed, which violates one MUST. The
+"""Each mutant is a copy of the daemon with one place changed, which violates one MUST. The
 conformance suite must say which."""
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants.campaign import CAMPAIGN
+from tests.mutants.machine import MACHINE
 from tests.mutants.mutant import Mutant
 from tests.mutants.processes import PROCESSES
 from tests.mutants.streams import STREAMS
@@ -21,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = "6"
 """Seconds that the suite waits for what a mutant may never do."""
 
-MUTANTS = [*WIRE, *PROCESSES, *STREAMS, *TERMINALS]
+MUTANTS = [*WIRE, *PROCESSES, *STREAMS, *CAMPAIGN, *MACHINE, *TERMINALS]
 
 
 def suite(package: Path, must: str) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,20 @@ from procnursery.protocol.connection import PROTOCOL_VERSION
 from procnursery.protocol.schema_file import schema_text
 from procnursery.spawner.proxy import Spawner
 
-CAPABILITIES = ("output.direct", "output.pipe", "output.spool", "pty", "stdin.offset")
+CAPABILITIES = (
+    "events",
+    "hold",
+    "host",
+    "keep_for",
+    "names",
+    "output.direct",
+    "output.pipe",
+    "output.spool",
+    "pty",
+    "ready",
+    "stdin.offset",
+    "timed",
+)
 
 
 class Daemon(Protocol):

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
 import trio
 
 from procnursery.daemon.handlers.methods import Methods
 from procnursery.daemon.session import Answer, Session
 from procnursery.errors import InvalidField, RequestError
 from procnursery.host.clock import stamp
+from procnursery.host.identity import usable_cpus
+from procnursery.host.timer import wait_realtime
+from procnursery.model import ProcessSpec, Time
+from procnursery.process.launch import raise_for_resources
 from procnursery.process.run import ManagedProcess
 from procnursery.process.supervisor import Supervisor
 from procnursery.protocol import messages as m
@@ -25,6 +33,9 @@ class ProcessHandlers:
         """Handlers by method."""
         return {
             "process.start": self._start,
+            "process.attach": self._attach,
+            "process.release": self._release,
+            "process.restart": self._restart,
             "process.signal": self._signal,
             "process.stop": self._stop,
             "process.wait": self._wait,
@@ -35,48 +46,145 @@ class ProcessHandlers:
 
     async def _start(self, session: Session, params: m.StartParams) -> Answer:
         try:
-            process, existing = await self._supervisor.start(
-                params.spec,
-                by=session.peer,
-                requested=stamp(),
-                token=params.token,
-                own=session.own,
+            process, existing = await self._begin(
+                session, params.spec, token=params.token, events=params.events
             )
         except InvalidField as error:
             raise error.within("spec") from None
-        record = process.record
-        assert record.pid is not None
-        assert record.state != "starting"
-        result = m.StartResult(
-            id=process.id,
-            pid=record.pid,
-            state=record.state,
-            times=record.times,
-            existing=existing,
-        )
+        return _started(session, process, existing=existing, events=params.events)
 
-        async def then() -> None:
-            if params.events:
-                await session.follow(process)
+    async def _begin(
+        self, session: Session, spec: ProcessSpec, *, token: str | None, events: bool
+    ) -> tuple[ManagedProcess, bool]:
+        """Start a program, and keep what happens to it until the reply is sent."""
+        expected: list[ManagedProcess] = []
 
-        return Answer(result, then)
+        def own(process: ManagedProcess) -> None:
+            session.own(process)
+            if events and process.record.state == "starting":
+                expected.append(process)
+                session.following.expect(process)
 
-    def _signal(self, session: Session, params: m.SignalParams) -> m.SignalResult:
+        started: ManagedProcess | None = None
+        try:
+            started, existing = await self._supervisor.start(
+                spec, by=session.peer, requested=stamp(), token=token, own=own
+            )
+        finally:
+            for process in expected:
+                if process is not started:
+                    session.following.drop(process)
+        return started, existing
+
+    async def _attach(self, session: Session, params: m.AttachParams) -> Answer:
+        process = self._supervisor.get(params.id)
+        if process.record.state == "starting":
+            raise RequestError("not_running", f"process {process.id} is being started")
+        session.own(process)
+        result = m.ProcessResult(process=process.record.info())
+        return Answer(result, _following(session, process, params.events, params.after))
+
+    def _release(self, _session: Session, params: m.ReleaseParams) -> Awaitable[m.ReleaseResult]:
+        requested = stamp()
+        processes: list[ManagedProcess] = []
+        for index, process_id in enumerate(params.ids):
+            process = self._supervisor.get(process_id)
+            if process in processes:
+                raise InvalidField(f"{process_id!r} is named before", f"ids[{index}]")
+            if not process.releasable:
+                raise RequestError(
+                    "not_held",
+                    f"process {process_id} is {process.record.state}, not held, or is let go "
+                    "already; nothing was released",
+                    path=f"ids[{index}]",
+                )
+            processes.append(process)
+        # As many as half the cores can spin without taking the core of one that is released.
+        spin = len(processes) <= max(1, usable_cpus() // 2)
+        for process in processes:
+            process.release(requested, params.at, spin=spin)
+        return self._all_released(processes)
+
+    @staticmethod
+    async def _all_released(processes: list[ManagedProcess]) -> m.ReleaseResult:
+        try:
+            for process in processes:
+                await process.wait_released()
+        except trio.Cancelled:
+            raise RequestError("cancelled", "the release goes on", executed="yes") from None
+        return m.ReleaseResult(releases=tuple(map(_released, processes)))
+
+    async def _restart(self, session: Session, params: m.RestartParams) -> Answer:
+        process = self._supervisor.get(params.id)
+        if process.spec.name is None:
+            raise RequestError("no_name", f"process {process.id} has no name to be restarted by")
+        process.request_stop(cause="requested", by=session.peer, grace=params.grace)
+        try:
+            await process.wait_stopped()
+        except trio.Cancelled:
+            raise RequestError("cancelled", "the stop goes on", executed="yes") from None
+        if process.record.state != "closed":
+            raise RequestError(
+                "process_live",
+                f"process {process.id} has survivors; nothing was started",
+                executed="yes",
+            )
+        new, _ = await self._begin(session, process.spec, token=None, events=params.events)
+        return _started(session, new, existing=False, events=params.events)
+
+    def _signal(
+        self, session: Session, params: m.SignalParams
+    ) -> m.SignalResult | Awaitable[m.SignalResult]:
         process = self._supervisor.get(params.id)
         _check_signal(params.signal)
-        delivered, count = process.send_signal(params.signal, params.target, session.peer)
+        if params.at is None:
+            return self._deliver(session, process, params)
+        return self._deliver_at(session, process, params, params.at)
+
+    @staticmethod
+    def _deliver(
+        session: Session, process: ManagedProcess, params: m.SignalParams
+    ) -> m.SignalResult:
+        delivered, count = process.send_signal(
+            params.signal, params.target, session.peer, params.at
+        )
         return m.SignalResult(delivered=delivered, count=count)
 
-    async def _stop(self, session: Session, params: m.StopParams) -> m.ProcessResult:
+    async def _deliver_at(
+        self, session: Session, process: ManagedProcess, params: m.SignalParams, at: Time
+    ) -> m.SignalResult:
+        if not process.record.reached("exited"):
+            await _wait_instant(process, at)
+        return self._deliver(session, process, params)
+
+    def _stop(self, session: Session, params: m.StopParams) -> Awaitable[m.ProcessResult]:
         process = self._supervisor.get(params.id)
         if params.signal is not None:
             _check_signal(params.signal)
+        if params.at is not None and process.record.state != "closed":
+            return self._stop_at(session, process, params, params.at)
+        # At once, so that stops take effect in the order in which they came.
+        self._request_stop(session, process, params)
+        return self._stopped(process)
+
+    async def _stop_at(
+        self, session: Session, process: ManagedProcess, params: m.StopParams, at: Time
+    ) -> m.ProcessResult:
+        await _wait_instant(process, at, until="closed")
+        self._request_stop(session, process, params)
+        return await self._stopped(process)
+
+    @staticmethod
+    def _request_stop(session: Session, process: ManagedProcess, params: m.StopParams) -> None:
         process.request_stop(
             cause="requested",
             by=session.peer,
             signal_name=params.signal,
             grace=params.grace,
         )
+
+    @staticmethod
+    async def _stopped(process: ManagedProcess) -> m.ProcessResult:
         try:
             await process.wait_stopped()
         except trio.Cancelled:
@@ -85,6 +193,8 @@ class ProcessHandlers:
 
     async def _wait(self, _session: Session, params: m.WaitParams) -> m.ProcessResult:
         process = self._supervisor.get(params.id)
+        if params.until == "ready" and process.spec.ready is None:
+            raise InvalidField("the process's spec does not say when it is ready", "until")
         timeout = params.timeout
         with trio.CancelScope() as scope:
             if timeout is not None:
@@ -99,12 +209,17 @@ class ProcessHandlers:
     def _list(self, _session: Session, params: m.ListParams) -> m.ListResult:
         chosen: list[ManagedProcess] = []
         skip_to = None if params.after is None else self._supervisor.get(params.after)
+        wanted = params.labels.items()
         for process in self._supervisor.all():
             if skip_to is not None:
                 if process is skip_to:
                     skip_to = None
                 continue
-            if params.states is None or process.record.state in params.states:
+            if (
+                (params.states is None or process.record.state in params.states)
+                and (params.name is None or process.spec.name == params.name)
+                and wanted <= process.spec.labels.items()
+            ):
                 chosen.append(process)
                 if len(chosen) > params.limit:
                     break
@@ -121,6 +236,65 @@ class ProcessHandlers:
     async def _forget(self, _session: Session, params: m.ForgetParams) -> m.ForgetResult:
         await self._supervisor.forget(params.id)
         return m.ForgetResult()
+
+
+def _started(session: Session, process: ManagedProcess, *, existing: bool, events: bool) -> Answer:
+    record = process.record
+    assert record.pid is not None
+    assert record.state != "starting"
+    result = m.StartResult(
+        id=process.id,
+        pid=record.pid,
+        state=record.state,
+        times=record.times,
+        existing=existing,
+        incarnation=record.incarnation,
+    )
+    return Answer(result, _following(session, process, events))
+
+
+def _following(
+    session: Session, process: ManagedProcess, events: bool, after: int | None = None
+) -> Callable[[], Awaitable[None]]:
+    """What is sent behind a reply."""
+
+    async def then() -> None:
+        if events:
+            session.following.begin(process, after)
+
+    return then
+
+
+def _released(process: ManagedProcess) -> m.Released:
+    record = process.record
+    assert record.release is not None
+    failed = record.outcome if record.outcome and record.outcome.kind == "start_failed" else None
+    return m.Released(id=process.id, release=record.release, times=record.times, outcome=failed)
+
+
+async def _wait_instant(
+    process: ManagedProcess, at: Time, until: Literal["exited", "closed"] = "exited"
+) -> None:
+    """Wait for an instant of CLOCK_REALTIME, or for the end of a process before it."""
+    problem: OSError | None = None
+    record = process.record
+    async with trio.open_nursery() as nursery:
+
+        async def wait() -> None:
+            nonlocal problem
+            try:
+                await wait_realtime(at)
+            except OSError as error:
+                problem = error
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(wait)
+        await record.wait_until(
+            lambda: record.reached(until) or process.failure is not None, math.inf
+        )
+        nursery.cancel_scope.cancel()
+    if problem is not None:
+        raise_for_resources(problem, "setting a timer")
 
 
 def _check_signal(name: str) -> None:

@@ -104,7 +104,7 @@ class StreamHandlers:
         log = stream.log
         if params.consumed is not None:
             consumer = stream.consumer()
-            consumer.consume(params.consumed)
+            consumer.consume(min(params.consumed, log.end))
             consumer.close()
         offset = params.offset
         limit = min(params.max, session.connection.max_data)
@@ -144,12 +144,7 @@ class StreamHandlers:
         return Answer(result, lambda: session.serve(subscription))
 
     def _unsubscribe(self, session: Session, params: m.UnsubscribeParams) -> m.UnsubscribeResult:
-        subscription = session.subscriptions.pop(params.subscription, None)
-        if subscription is None:
-            raise RequestError(
-                "not_found", f"this connection has no subscription {params.subscription}"
-            )
-        subscription.scope.cancel()
+        subscription = session.unsubscribe(params.subscription, Subscription)
         return m.UnsubscribeResult(offset=subscription.offset)
 
 

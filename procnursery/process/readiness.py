@@ -1,0 +1,106 @@
+"""When a process is ready for use: a notification, a line of its output, an open port."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import re
+import socket
+
+import trio
+
+from procnursery.model import ReadySpec
+from procnursery.paths import TcpAddress, UnixAddress, parse_address
+from procnursery.process.channels import Channels
+from procnursery.process.output import Stream
+
+MAX_LINE = 4096
+READ_SIZE = 65_536
+TAIL = 2048
+FIRST_TRY, LONGEST_TRY = 0.01, 0.25
+"""Seconds between attempts to connect: nothing tells that a port is open."""
+ATTEMPT = 5.0
+
+
+async def wait_ready(ready: ReadySpec, channels: Channels) -> None:
+    """Wait until the process shows that it is ready; for ever if it never does."""
+    if ready.mode == "notify":
+        assert channels.notify is not None
+        await channels.notify.wait_ready()
+    elif ready.mode == "output":
+        assert ready.pattern is not None
+        await _wait_line(channels.streams[ready.stream], ready.pattern)
+    else:
+        assert ready.address is not None
+        await _wait_port(ready.address)
+
+
+def matcher(pattern: bytes) -> re.Pattern[bytes]:
+    """What finds ``pattern`` (``*``, ``?``, ``[…]``) anywhere in a line, in time that does not
+    explode."""
+    # fnmatch writes groups that never give back what they took, so nothing is tried twice.
+    translated = fnmatch.translate("*" + pattern.decode("latin-1") + "*")
+    return re.compile(translated.encode("latin-1"), re.DOTALL)
+
+
+async def _wait_line(stream: Stream, pattern: bytes) -> None:
+    """Read along, without consuming, until a line matches."""
+    matches = matcher(pattern).match
+    log, offset, line = stream.log, 0, b""
+    with stream.follow():
+        while True:
+            stream.refresh()
+            gap = log.gap_at(offset)
+            if gap is not None:
+                offset, line = gap.to, b""
+            elif offset < log.end:
+                data = await stream.read(offset, READ_SIZE)
+                offset += len(data)
+                *complete, line = (line + data).split(b"\n")
+                if any(matches(one[:MAX_LINE]) for one in (*complete, line)):
+                    return
+                line = line[:MAX_LINE]
+                await trio.lowlevel.checkpoint()
+            elif log.eof is not None:
+                await trio.sleep_forever()
+            else:
+                await log.wait_change()
+
+
+async def _wait_port(text: str) -> None:
+    address = parse_address(text)
+    pause = FIRST_TRY
+    while True:
+        with trio.move_on_after(ATTEMPT), contextlib.suppress(OSError):
+            if isinstance(address, UnixAddress):
+                sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                with sock:
+                    await sock.connect(address.path)
+                    return
+            assert isinstance(address, TcpAddress)
+            async with await trio.open_tcp_stream(address.host, address.port):
+                return
+        await trio.sleep(pause)
+        pause = min(LONGEST_TRY, pause * 1.5)
+
+
+async def tail_of(stream: Stream) -> bytes:
+    """The last bytes of a stream that are kept, at most :data:`TAIL`."""
+    stream.refresh()
+    log = stream.log
+    offset = max(log.first, log.end - TAIL)
+    parts = []
+    while offset < log.end:
+        gap = log.gap_at(offset)
+        if gap is not None:
+            offset = gap.to
+            continue
+        try:
+            data = await stream.read(offset, log.end - offset)
+        except OSError:  # what cannot be read is not shown; the stream's own error tells why
+            break
+        if not data:
+            break
+        parts.append(data)
+        offset += len(data)
+    return b"".join(parts)
