@@ -15,5 +15,4 @@ TERMINALS = [
         "terminal.resize(params.columns, params.rows)",
     ),
     Mutant("PN-10.2-5", "daemon/handlers/streams.py", '"no_pty"', '"not_running"'),
-    Mutant("PN-9.2-1", "process/form.py", "if getattr(spec, name) != default:", "if not name:"),
 ]
