@@ -129,6 +129,13 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def manpages(session: nox.Session) -> None:
+    """Write the manual pages, docs/man, from what --help tells; the tests compare them."""
+    install(session)
+    session.run("python", "docs/manpages.py", *session.posargs)
+
+
+@nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
     """Print speed and size beside the floor, in one interleaved run."""
     install(session)

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 
-from benchmarks import size, speed
+from benchmarks import release, size, speed
 from benchmarks.measuring import Line, compiled_floor
 
 
@@ -24,6 +24,7 @@ def main() -> int:
         failed |= not show(lines)
     missed = not show(speed.command_line(options.rounds))
     with compiled_floor() as program:
+        failed |= not show(release.releases(program))
         if program is None:
             print("no C compiler: there is no floor to compare with", file=sys.stderr)
         else:

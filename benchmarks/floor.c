@@ -3,13 +3,15 @@
  *   floor serial N            N times: posix_spawn /bin/true, wait
  *   floor flight N WIDTH      N programs, WIDTH of them at a time
  *   floor copy BYTES          a raw copy of BYTES from a pipe to a Unix socket and out of it
+ *   floor instants N          N children that sleep, then spin, until an instant 20 ms ahead
  *
- * Prints seconds. */
+ * Prints seconds; instants: how late each child was, one a line. */
 #define _GNU_SOURCE
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -65,10 +67,38 @@ static void copy(long bytes) {
     while (wait(NULL) > 0) {}
 }
 
+static double realtime(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void instants(long count) {
+    for (long i = 0; i < count; i++) {
+        double instant = realtime() + 0.02, woken = instant - 0.0002;
+        if (fork() == 0) {
+            struct timespec until = {(time_t)woken, (long)((woken - (time_t)woken) * 1e9)};
+            prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+            clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &until, NULL);
+            double reached = realtime();
+            while (reached < instant) reached = realtime();
+            printf("%.9f\n", reached - instant);
+            fflush(stdout);
+            execl("/bin/true", "true", (char *)NULL);
+            _exit(1);
+        }
+        wait(NULL);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc < 3) return 2;
     long count = atol(argv[2]), width = argc > 3 ? atol(argv[3]) : 1;
     double begin = now();
+    if (strcmp(argv[1], "instants") == 0) {
+        instants(count);
+        return 0;
+    }
     if (strcmp(argv[1], "copy") == 0) {
         copy(count);
     } else {

@@ -70,8 +70,13 @@ def compiled_floor() -> Iterator[Path | None]:
 
 def floor(program: Path, *arguments: str) -> float:
     """Seconds that the floor takes."""
+    return float(floor_lines(program, *arguments)[0])
+
+
+def floor_lines(program: Path, *arguments: str) -> list[str]:
+    """What the floor prints."""
     done = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    return done.stdout.split()
 
 
 def wakeups(pid: int) -> int:

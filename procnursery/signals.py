@@ -25,6 +25,12 @@ def signal_number(name: str) -> int:
     raise ValueError(f"there is no signal {name!r}; names are as SIGTERM or SIGRTMIN+1")
 
 
+def signal_names() -> list[str]:
+    """Names of the signals of this machine, in the order of their numbers; of the real-time ones
+    only the first and the last."""
+    return [one.name for one in sorted(signal.Signals)]
+
+
 def signal_name(number: int) -> str:
     """Name of a signal; of real-time signals as SIGRTMIN+n."""
     if signal.SIGRTMIN < number < signal.SIGRTMAX:

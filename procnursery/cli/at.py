@@ -5,19 +5,19 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from procnursery.client.blocking import Connection
-from procnursery.client.instants import instant
-from procnursery.model import Time
+if TYPE_CHECKING:
+    from procnursery.client.blocking import Connection
+    from procnursery.model import Time
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SECONDS = re.compile(r"\d{1,12}(\.\d{1,9})?")
 
 
-class At(click.ParamType[Time]):
+class At(click.ParamType["Time"]):
     """An instant of the daemon's realtime clock, or seconds from now: (seconds, nanoseconds), the
     first negative if it is a distance."""
 
@@ -27,6 +27,8 @@ class At(click.ParamType[Time]):
         """(seconds, nanoseconds); a distance as (-1 - seconds, nanoseconds)."""
         if isinstance(value, tuple):
             return value
+        from procnursery.client.instants import instant
+
         text = str(value)
         distance = text.startswith("+")
         if _SECONDS.fullmatch(text[distance:]):

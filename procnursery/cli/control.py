@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from procnursery.cli.at import at_option, resolved
+from procnursery.cli.complaint import FAILURE, complain
 from procnursery.cli.naming import selected, selecting_option
 from procnursery.cli.options import Signal
-from procnursery.cli.status import FAILURE, complain
+from procnursery.cli.suggest import live_process
 from procnursery.cli.target import Target
-from procnursery.model import Time
+
+if TYPE_CHECKING:
+    from procnursery.model import Time
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", shell_complete=live_process)
 @click.argument("name", metavar="[SIGNAL]", type=Signal(), default="SIGTERM")
 @at_option("it is delivered")
 @click.option(
@@ -44,7 +47,7 @@ def signal(
 
 
 @click.command()
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=live_process)
 @selecting_option
 @at_option("the stop begins")
 @click.option(

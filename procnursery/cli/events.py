@@ -10,13 +10,14 @@ import click
 
 from procnursery.cli.naming import selecting_option
 from procnursery.cli.plain import plain
+from procnursery.cli.suggest import any_process
 from procnursery.cli.target import Target
 from procnursery.client.eventing import Told
 from procnursery.protocol import messages as m
 
 
 @click.command()
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=any_process)
 @selecting_option
 @click.option(
     "--kind",

@@ -8,13 +8,14 @@ from procnursery.cli.at import at_option, resolved
 from procnursery.cli.naming import selected, selecting_option
 from procnursery.cli.plain import print_json
 from procnursery.cli.status import CANNOT_EXECUTE, complain, status_of_failed_start
+from procnursery.cli.suggest import held_process, name_of_process
 from procnursery.cli.target import Target
 from procnursery.errors import StartFailed
 from procnursery.model import Time
 
 
 @click.command()
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=held_process)
 @selecting_option
 @at_option("their programs are executed")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array, for programs.")
@@ -55,7 +56,7 @@ def release(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=name_of_process)
 @click.option(
     "--grace",
     type=click.FloatRange(min=0),

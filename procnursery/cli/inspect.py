@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from procnursery.cli.plain import plain, print_json
+from procnursery.cli.suggest import any_process
 from procnursery.cli.target import Target
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", shell_complete=any_process)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
 @click.pass_obj
 def inspect(target: Target, id: str, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import click
 
 from procnursery.cli.foreground import Sink
 from procnursery.cli.status import complain
+from procnursery.cli.suggest import any_process
 from procnursery.cli.target import Target
 from procnursery.client.blocking import Connection
 from procnursery.client.core import request_error
@@ -45,7 +46,7 @@ class _LogSink(Sink):
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", shell_complete=any_process)
 @click.option(
     "--stream",
     type=click.Choice(("stdout", "stderr")),

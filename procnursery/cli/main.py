@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from typing import Any, NoReturn
@@ -10,7 +11,8 @@ from typing import Any, NoReturn
 import click
 
 import procnursery
-from procnursery.cli.status import FAILURE, complain, reader_gone
+from procnursery.cli import suggest
+from procnursery.cli.complaint import FAILURE, complain, reader_gone
 from procnursery.cli.target import Target
 from procnursery.errors import ProcnurseryError
 
@@ -30,7 +32,10 @@ _COMMANDS = {
     "stats": "stats",
     "ping": "info",
     "stdio": "stdio",
+    "completion": "completion",
 }
+COMPLETE = "_PROCNURSERY_COMPLETE"
+"""Set by a shell that wants a line to be completed, to SHELL_complete."""
 
 _EPILOG = """\b
 Exit status of run and wait:
@@ -40,10 +45,6 @@ Exit status of run and wait:
   127                   exec found no such file (ENOENT)
   126                   it could not be started for any other reason
   255                   procnursery failed: wrong usage, no daemon, outcome unknown
-
-\b
-Shell completion, for bash (zsh and fish alike):
-  eval "$(_PROCNURSERY_COMPLETE=bash_source procnursery)"
 """
 
 
@@ -62,6 +63,17 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem[str]]:
+        """Names, with descriptions where the shell shows them: those are in the modules."""
+        if os.environ.get(COMPLETE) != "bash_complete":
+            return super().shell_complete(ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        names = [CompletionItem(name) for name in _COMMANDS if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
 
 @click.group(
     cls=LazyGroup,
@@ -73,6 +85,7 @@ class LazyGroup(click.Group):
     "--host",
     "address",
     metavar="ADDRESS",
+    shell_complete=suggest.address,
     help="The daemon: unix:///path, tcp://host:port, or local: for a daemon of this one command. "
     "Default: $PROCNURSERY_HOST, else the system's or the user's daemon if it answers, else "
     "local:.",
@@ -95,6 +108,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if COMPLETE in os.environ:
+        from procnursery.cli.bash import register
+
+        register()
     status = _run(arguments)
     try:
         sys.stdout.flush()

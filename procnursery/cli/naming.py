@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from procnursery.client.blocking import Connection
-from procnursery.model import NAME, ProcessSummary
+if TYPE_CHECKING:
+    from procnursery.client.blocking import Connection
+    from procnursery.model import ProcessSummary
 
 F = TypeVar("F", bound=Callable[..., Any])
 _LABEL = re.compile(r"([A-Za-z0-9_./-]{1,64})=(.{0,256})", re.DOTALL)
@@ -42,6 +43,8 @@ class Name(click.ParamType[str]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
         """The name."""
+        from procnursery.model import NAME
+
         if len(value) > 64 or not re.fullmatch(NAME, value):
             self.fail(
                 f"{value!r} is no name: up to 64 letters, digits and _ . -, beginning with a "

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from procnursery.signals import signal_name, signal_number
+from procnursery.cli import suggest
+from procnursery.signals import signal_name, signal_names, signal_number
 
 F = TypeVar("F", bound=Callable[..., Any])
 _LIMIT = re.compile(r"([A-Za-z_]+)=(\d+|unlimited|infinity)(?::(\d+|unlimited|infinity))?")
@@ -32,6 +33,17 @@ class Signal(click.ParamType[str]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return name
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem[str]]:
+        """Names with SIG, and without where it was begun so."""
+        from click.shell_completion import CompletionItem
+
+        begun = incomplete.upper()
+        full = signal_names()
+        short = [name.removeprefix("SIG") for name in full] if begun else []
+        return [CompletionItem(name) for name in [*full, *short] if name.startswith(begun)]
 
 
 class Cpus(click.ParamType[tuple[int, ...]]):
@@ -115,6 +127,7 @@ _OPTIONS = (
     click.option(
         "--cwd",
         metavar="DIR",
+        shell_complete=suggest.directory,
         help="Directory to run in. Default: the user's home; with local: the present directory.",
     ),
     click.option("--user", metavar="NAME", help="User to run as, by name or number."),

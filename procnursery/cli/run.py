@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from procnursery.cli import suggest
 from procnursery.cli.foreground import Foreground
 from procnursery.cli.naming import naming_options
 from procnursery.cli.options import output_mode_option, spec_fields, spec_options
@@ -50,9 +51,12 @@ from procnursery.model import ProcessSpec
 @click.option(
     "--report",
     metavar="FILE",
+    shell_complete=suggest.file,
     help="Write everything that is known of the run to FILE, as one JSON object.",
 )
-@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument(
+    "argv", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=suggest.file
+)
 @click.pass_obj
 def run(
     target: Target,

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from procnursery.cli import suggest
 from procnursery.cli.naming import naming_options
 from procnursery.cli.options import output_mode_option, spec_fields, spec_options
 from procnursery.cli.readiness import ready_options, ready_spec, tell_of_readiness
@@ -30,7 +31,9 @@ from procnursery.errors import StartFailed
     help="Any text of your choice: a second start with the same one gives the same process, so "
     "that a start can be tried again without harm.",
 )
-@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument(
+    "argv", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=suggest.file
+)
 @click.pass_obj
 def start(
     target: Target,

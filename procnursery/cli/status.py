@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-
+from procnursery.cli.complaint import FAILURE as FAILURE
+from procnursery.cli.complaint import complain as complain
+from procnursery.cli.complaint import reader_gone as reader_gone
 from procnursery.errors import RequestError
 from procnursery.model import Outcome, ProcessInfo
 from procnursery.signals import signal_number
 
-FAILURE = 255
 TIMEOUT = 124
 CANNOT_EXECUTE = 126
 NOT_FOUND = 127
-
-
-def complain(message: str, *, raw: bool = False) -> None:
-    """One line on stderr.
-
-    :param raw: it may be a terminal in raw mode, which begins a line only at a carriage return
-    """
-    end = "\r\n" if raw else "\n"
-    print(f"procnursery: {message}", end=end, file=sys.stderr, flush=True)
-
-
-def reader_gone() -> int:
-    """Whoever read our output has left: end as SIGPIPE would, without a further word."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 128 + signal.SIGPIPE
 
 
 def status_of(info: ProcessInfo) -> int:

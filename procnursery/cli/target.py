@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import attrs
+from typing import TYPE_CHECKING, NamedTuple
+
 import click
 
-from procnursery.client import dialing
-from procnursery.client.blocking import Connection, connect
-from procnursery.paths import LocalAddress, default_socket
+if TYPE_CHECKING:
+    from procnursery.client.blocking import Connection
 
 
-@attrs.frozen
-class Target:
-    """What ``-H`` says.
+class Target(NamedTuple):
+    """What ``-H`` says. The client is imported when it is used: help and completion do without.
 
     :ivar address: None: the default
     """
@@ -24,6 +23,8 @@ class Target:
 
         :raises ConnectionFailed: no daemon can be reached
         """
+        from procnursery.client.blocking import connect
+
         return connect(self.address)
 
     def connect_to_lasting(self, command: str) -> Connection:
@@ -31,6 +32,10 @@ class Target:
 
         :raises ClickException: the address is ``local:``
         """
+        from procnursery.client import dialing
+        from procnursery.client.blocking import connect
+        from procnursery.paths import LocalAddress, default_socket
+
         address = dialing.resolve(self.address)
         if isinstance(address, LocalAddress):
             raise click.ClickException(

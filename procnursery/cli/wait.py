@@ -8,11 +8,12 @@ import click
 
 from procnursery.cli.readiness import tell_of_readiness
 from procnursery.cli.status import complain, explain, status_of, tell_of_losses
+from procnursery.cli.suggest import any_process
 from procnursery.cli.target import Target
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", shell_complete=any_process)
 @click.option(
     "--until",
     type=click.Choice(("ready", "exited", "closed")),

@@ -26,11 +26,13 @@ class OutputReader:
     Iterating gives lines.
     """
 
-    def __init__(self, connection: Connection, process_id: str, stream: StreamName) -> None:
+    def __init__(
+        self, connection: Connection, process_id: str, stream: StreamName, offset: int = 0
+    ) -> None:
         self._connection = connection
         self._id = process_id
         self._stream = stream
-        self._queue = Queue(0)
+        self._queue = Queue(offset)
         self._subscribed = False
         self._rest = b""
 
@@ -50,7 +52,7 @@ class OutputReader:
             return data
         queue = self._queue
         if not self._subscribed:
-            queue.begin(self._connection.exchange, self._id, self._stream, 0)
+            queue.begin(self._connection.exchange, self._id, self._stream, queue.position)
             self._subscribed = True
         await self._connection.wait_until(lambda: queue.ready)
         if queue.refused is not None:
@@ -106,6 +108,11 @@ class StdinWriter:
             raise request_error(self._feed.failed)
         return len(data)
 
+    def resume(self, offset: int) -> None:
+        """Go on behind the ``offset`` bytes that were written on a connection that is lost; the
+        daemon skips what it has already taken of a write that is repeated."""
+        self._feed.resume(offset)
+
     async def feed(self, data: bytes) -> None:
         """Send all of ``data`` as far as it is taken, whatever becomes of the rest."""
         for position in range(0, len(data), STDIN_CHUNK):
@@ -148,6 +155,13 @@ class Process:
         if name not in self.spec.own_streams:
             return None
         return OutputReader(self._connection, self.id, name)
+
+    def output(self, stream: StreamName, *, offset: int = 0) -> OutputReader:
+        """Another reader of one of its streams.
+
+        :param offset: of the first byte to be read: what a lost connection had delivered before
+        """
+        return OutputReader(self._connection, self.id, stream, offset)
 
     def __repr__(self) -> str:
         return f"<Process {self.id} pid {self.pid} {self.spec.argv!r}>"

@@ -113,6 +113,18 @@ class Connection:
         except ConnectionLost as error:
             raise ConnectionFailed(str(error)) from error
 
+    def goodbye(self) -> str:
+        """Part from the daemon: the code of its own goodbye. Nothing may be sent after it; what
+        was started with ``on_disconnect="kill"`` is killed.
+
+        :raises ConnectionLost: it ended the connection without one
+        """
+        link = self.exchange.link
+        link.send(link.protocol.leave())
+        self.pump_until(lambda: link.farewell is not None)
+        assert link.farewell is not None
+        return link.farewell.params.code
+
     def close(self) -> None:
         """End the connection; what was started with ``on_disconnect="kill"`` is killed. Waits for
         the end of an embedded daemon."""

@@ -86,6 +86,11 @@ class StdinWriter:
             raise request_error(self._feed.failed)
         return len(data)
 
+    def resume(self, offset: int) -> None:
+        """Go on behind the ``offset`` bytes that were written on a connection that is lost; the
+        daemon skips what it has already taken of a write that is repeated."""
+        self._feed.resume(offset)
+
     def feed(self, data: bytes) -> None:
         """Send all of ``data`` as far as it is taken, whatever becomes of the rest."""
         for position in range(0, len(data), STDIN_CHUNK):
@@ -128,6 +133,13 @@ class Process:
         if name not in self.spec.own_streams:
             return None
         return io.BufferedReader(OutputReader(self._connection, self.id, name))
+
+    def output(self, stream: StreamName, *, offset: int = 0) -> io.BufferedReader:
+        """Another reader of one of its streams.
+
+        :param offset: of the first byte to be read: what a lost connection had delivered before
+        """
+        return io.BufferedReader(OutputReader(self._connection, self.id, stream, offset))
 
     def __repr__(self) -> str:
         return f"<Process {self.id} pid {self.pid} {self.spec.argv!r}>"

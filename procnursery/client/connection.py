@@ -167,6 +167,19 @@ class Connection:
                 f"{self.exchange.link.address} did not answer within {timeout} s"
             )
 
+    async def goodbye(self) -> str:
+        """Part from the daemon: the code of its own goodbye. Nothing may be sent after it; what
+        was started with ``on_disconnect="kill"`` is killed.
+
+        :raises ConnectionLost: it ended the connection without one
+        """
+        self._check()
+        link = self.exchange.link
+        link.send(link.protocol.leave())
+        await self.wait_until(lambda: link.farewell is not None)
+        assert link.farewell is not None
+        return link.farewell.params.code
+
     # Messages
 
     async def request(self, method: str, params: Any) -> Any:

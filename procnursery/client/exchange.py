@@ -14,6 +14,7 @@ from procnursery.protocol.connection import (
     HelloAccepted,
     NotificationReceived,
     ReplyReceived,
+    State,
 )
 
 OnReply = Callable[[Any, m.ErrorInfo | None], None]
@@ -83,7 +84,9 @@ class Exchange:
         return request_id
 
     def notify(self, method: str, params: Any) -> None:
-        """Send a notification."""
+        """Send a notification; behind our goodbye none is owed, and none may be sent."""
+        if self.link.protocol.state is not State.OPEN:
+            return
         self.link.send(self.link.protocol.notify(method, params))
 
     def start(

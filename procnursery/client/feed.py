@@ -38,6 +38,10 @@ class StdinFeed:
         """Whether everything was taken, or nothing more will be."""
         return self.waiting == 0 or self.failed is not None
 
+    def resume(self, offset: int) -> None:
+        """Go on behind the ``offset`` bytes that were sent on a connection that is lost."""
+        self._offset = self._taken = offset
+
     def send(self, data: bytes) -> None:
         """Send up to STDIN_CHUNK bytes."""
 

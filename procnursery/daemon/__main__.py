@@ -19,16 +19,21 @@ import procnursery
 from procnursery import paths
 from procnursery.containment.choose import Chosen, choose
 from procnursery.containment.tree import ContainmentUnavailable
-from procnursery.daemon.config import Config, ConfigError, load_config
+from procnursery.daemon.activation import listen_on, take_descriptors
+from procnursery.daemon.config import Config, ConfigError, ConfigSource
 from procnursery.daemon.listeners import Listener, ListenError, listen
 from procnursery.daemon.logs import set_up_logging
 from procnursery.daemon.main import Setting, run_daemon
-from procnursery.paths import UnixAddress
+from procnursery.daemon.notify import Manager
+from procnursery.daemon.units import KINDS, UnitError, unit_text
+from procnursery.paths import TcpAddress, UnixAddress
 from procnursery.process.state import StateDirectory, StateDirectoryError
 
 EXIT_CANNOT_START = 1
 EXIT_USAGE = 2
 EXIT_DEFECT = 70  # EX_SOFTWARE of sysexits(3)
+
+_CANNOT_START = (ConfigError, ContainmentUnavailable, ListenError, StateDirectoryError, UnitError)
 
 _EPILOG = f"""
 Without --listen, a daemon of root listens on unix://{paths.system_socket()} and one of another
@@ -36,14 +41,19 @@ user on unix://$XDG_RUNTIME_DIR/procnursery/procnursery.sock. State is kept in
 /var/lib/procnursery or $XDG_STATE_HOME/procnursery. The configuration is read from
 /etc/procnursery/daemon.toml or $XDG_CONFIG_HOME/procnursery/daemon.toml if it exists.
 
+Started by a service manager with sockets (sd_listen_fds(3)), it listens on these, and beside them
+only on what --listen names. It tells a manager when it is ready, reloads and stops (sd_notify(3)).
+
 SIGTERM stops every process (stop signal, grace, SIGKILL), verifies it and exits with status 0;
-a second SIGTERM skips the grace. When the daemon is killed, its processes are killed, too.
+a second SIGTERM skips the grace. SIGHUP reads the configuration again. When the daemon is killed,
+its processes are killed, too.
 
 Exit status: 0 after SIGTERM, 1 if the daemon cannot start, 2 for a usage error, 70 after a defect.
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """What the command line takes; its manual page is made from it, too."""
     parser = argparse.ArgumentParser(
         prog="procnurseryd",
         description="Executes and controls processes on this machine for remote controllers.",
@@ -78,42 +88,64 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="serve only the connected socket N, and end with it",
     )
+    parser.add_argument(
+        "--print-unit",
+        choices=KINDS,
+        help="print a systemd unit that starts this installation of the daemon, and exit",
+    )
+    parser.add_argument(
+        "--user", action="store_true", help="with --print-unit: the unit of a user's own daemon"
+    )
     parser.add_argument("--version", action="version", version=procnursery.__version__)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the daemon; returns its exit status."""
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(argv)
     if options.embedded_fd is not None and options.listen:
         parser.error("--embedded-fd and --listen exclude each other")
+    if options.user and options.print_unit is None:
+        parser.error("--user goes with --print-unit; a daemon started by a user is the user's own")
     try:
+        if options.print_unit is not None:
+            print(unit_text(options.print_unit, user=options.user), end="")
+            return 0
         return _run(options)
-    except (ConfigError, ContainmentUnavailable, ListenError, StateDirectoryError) as error:
+    except _CANNOT_START as error:
         print(f"procnurseryd: {error}", file=sys.stderr)
         return EXIT_CANNOT_START
 
 
 def _run(options: argparse.Namespace) -> int:
     embedded = options.embedded_fd is not None
-    config_path = _config_path(options, embedded)
-    config = load_config(config_path, _overrides(options))
+    manager, given = Manager.take(os.environ), take_descriptors(os.environ)
+    if embedded and given:
+        raise ListenError("--embedded-fd serves one connection; it takes no listening sockets")
+    source = _config_source(options, embedded)
+    config_path = source.find()
+    config = source.load(config_path)
     set_up_logging(config.log_format, "warning" if embedded else config.log_level)
-    addresses = config.addresses() or (UnixAddress(str(paths.default_socket())),)
-    config.allowed_uids()
+    addresses = _addresses(config, bool(given), named=bool(options.listen))
+    allowed = config.allowed_uids()
     state = StateDirectory(_state_path(config, embedded))
     try:
         instance = secrets.token_hex(8)
         chosen = choose(config.containment, instance=instance, cgroup_root=config.cgroup_root)
         listeners: list[Listener] = []
         try:
+            for one in given:
+                listeners.append(listen_on(one, config))
             if not embedded:
                 for address in addresses:
                     listeners += listen(address, open_to_others=bool(config.allow_users))
             setting = Setting(
+                source=source,
                 config=config,
                 config_path=config_path,
+                allowed=allowed,
+                manager=Manager(None) if embedded else manager,
                 instance=instance,
                 state=state,
                 chosen=chosen,
@@ -140,11 +172,31 @@ def _serve(setting: Setting) -> int:
     return 0
 
 
-def _config_path(options: argparse.Namespace, embedded: bool) -> Path | None:
-    if options.config is not None:
-        return Path(options.config)
-    default = paths.default_config()
-    return default if not embedded and default.exists() else None
+def _addresses(
+    config: Config, activated: bool, *, named: bool
+) -> tuple[UnixAddress | TcpAddress, ...]:
+    """The addresses to listen on beside the sockets that were given. Whoever writes a socket unit
+    expects the daemon there and nowhere else, unless the command line names more."""
+    addresses = config.addresses()
+    if not activated:
+        return addresses or (UnixAddress(str(paths.default_socket())),)
+    if named:
+        return addresses
+    if addresses:
+        logging.getLogger(__name__).warning(
+            "not listening where the configuration says, since the service manager gives sockets",
+            extra={"listen": ",".join(map(str, addresses))},
+        )
+    return ()
+
+
+def _config_source(options: argparse.Namespace, embedded: bool) -> ConfigSource:
+    named = options.config
+    return ConfigSource(
+        named=None if named is None else Path(os.path.abspath(named)),
+        default=None if embedded else paths.default_config(),
+        overrides=_overrides(options),
+    )
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:

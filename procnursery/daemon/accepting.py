@@ -35,14 +35,29 @@ class Doorkeeper:
     """
 
     def __init__(
-        self, nursery: trio.Nursery, service: Service, *, config: Config, limits: SessionLimits
+        self, nursery: trio.Nursery, service: Service, *, config: Config, allowed: frozenset[int]
     ) -> None:
         self._nursery = nursery
         self._service = service
-        self._limits = limits
-        self._maximum = config.max_connections
-        self._allowed = config.allowed_uids()
+        self.configure(config, allowed)
         self.sessions: set[Session] = set()
+
+    def configure(self, config: Config, allowed: frozenset[int]) -> None:
+        """Treat connections that come from now on like this; those that are there keep the limits
+        that they were told.
+
+        :param allowed: uids of ``config.allow_users``
+        """
+        self._limits = SessionLimits(
+            max_frame=config.max_frame,
+            max_requests=config.max_requests,
+            max_in_flight=config.max_in_flight,
+            max_subscriptions=config.max_subscriptions,
+            hello_timeout=config.hello_timeout,
+            write_timeout=config.write_timeout,
+        )
+        self._maximum = config.max_connections
+        self._allowed = allowed
 
     async def accept_from(self, listener: Listener) -> None:
         """Accept connections until cancelled."""

@@ -60,18 +60,26 @@ class Config:
             return address
         if not isinstance(address, TcpAddress):
             raise ConfigError(f"listen: {text} is not an address to listen on")
+        self.check_tcp(address, f"listen: {text}")
+        return address
+
+    def check_tcp(self, address: TcpAddress, where: str) -> None:
+        """Whether TCP may be listened on, and here.
+
+        :param where: how the message names it
+        :raises ConfigError: it may not
+        """
         if not self.insecure:
             raise ConfigError(
-                f"listen: {text}: TCP is neither encrypted nor authenticated; every user of this "
+                f"{where}: TCP is neither encrypted nor authenticated; every user of this "
                 "machine could run programs as the daemon's user. Give --insecure (insecure = "
                 "true) if that is wanted, or listen on a Unix socket"
             )
         if not address.is_loopback:
             raise ConfigError(
-                f"listen: {text} is not a loopback address; without authentication only "
+                f"{where}: {address.host} is not a loopback address; without authentication only "
                 "127.0.0.0/8, ::1 and localhost are possible"
             )
-        return address
 
     def allowed_uids(self) -> frozenset[int]:
         """The uids of ``allow_users``.
@@ -82,6 +90,33 @@ class Config:
             return frozenset(pwd.getpwnam(name).pw_uid for name in self.allow_users)
         except KeyError as error:
             raise ConfigError(f"allow_users: {error.args[0]}") from None
+
+
+@attrs.frozen(kw_only=True)
+class ConfigSource:
+    """Where the configuration comes from, at the start and at every reload.
+
+    :ivar named: file that the command line names
+    :ivar default: file that is read if there is one, and none is named
+    :ivar overrides: options of the command line, which overrule every file
+    """
+
+    named: Path | None = None
+    default: Path | None = None
+    overrides: dict[str, Any] = attrs.field(factory=dict)
+
+    def find(self) -> Path | None:
+        """The file to read now; None: there is none."""
+        if self.named is not None or self.default is None:
+            return self.named
+        try:
+            return self.default if self.default.exists() else None
+        except OSError:  # a directory may not be searched: whoever reads it says so
+            return self.default
+
+    def load(self, path: Path | None) -> Config:
+        """Read it; see :func:`load_config`."""
+        return load_config(path, self.overrides)
 
 
 _BOUNDS: dict[str, tuple[float, float]] = {

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import pwd
 import socket
+import stat
 import struct
 from pathlib import Path
 
 import attrs
 
 from procnursery.paths import TcpAddress, UnixAddress
+
+log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
@@ -30,12 +34,28 @@ class Listener:
     """A listening socket.
 
     :ivar address: as clients write it; with the real port
+    :ivar path: file of a Unix socket that the daemon has made; None: TCP, or it is another's
     """
 
     socket: socket.socket
     address: str
     path: Path | None
     lock: int
+
+    def admit_others(self, others: bool) -> None:
+        """Let the file of a Unix socket admit only its owner, or everybody, who is then judged
+        by :func:`peer_of_unix`.
+
+        :raises OSError: the file is gone
+        """
+        if self.path is not None:
+            self.path.chmod(0o666 if others else 0o600)
+            directory = self.path.parent
+            if others and not directory.stat().st_mode & stat.S_IXOTH:
+                log.warning(
+                    "the directory of a socket keeps other users out",
+                    extra={"directory": directory, "mend": f"chmod o+x {directory}"},
+                )
 
     def close(self) -> None:
         """Stop listening; a Unix socket's name goes, too. A second call does nothing."""

@@ -2,10 +2,10 @@
 
     run_daemon
     └ reaping        SIGCHLD → reaper; outermost, since whatever ends below still has to be reaped
-      └ N0 daemon    spawner link, SIGTERM
+      └ N0 daemon    spawner link, SIGTERM, SIGHUP
         └ N1 processes (Supervisor)   one task per managed process
           └ N2 connections            one session task each
-            └ N3 listeners            one accepting task each
+            └ N3 listeners            one accepting task each, the reloader
 
 What goes wrong unexpectedly anywhere cancels everything inside: connections are closed, every
 process tree is killed and verified, and the daemon exits nonzero.
@@ -13,6 +13,7 @@ process tree is killed and verified, and the daemon exits nonzero.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -26,10 +27,12 @@ import trio
 
 from procnursery.containment.choose import Chosen
 from procnursery.daemon.accepting import Doorkeeper
-from procnursery.daemon.config import Config
+from procnursery.daemon.config import Config, ConfigSource
 from procnursery.daemon.handlers import Handlers
 from procnursery.daemon.listeners import Listener
-from procnursery.daemon.session import FAREWELL, Session, SessionLimits
+from procnursery.daemon.notify import Manager
+from procnursery.daemon.reload import Reloader
+from procnursery.daemon.session import FAREWELL, Session
 from procnursery.host.clock import stamp
 from procnursery.model import ContainmentInfo, Stamp
 from procnursery.process.events import EventLog
@@ -40,18 +43,28 @@ from procnursery.spawner.proxy import Spawner
 
 log = logging.getLogger(__name__)
 
+STOP_MARGIN = 30.0
+"""Seconds beside the grace for which a service manager is asked: SIGKILL, the verification of
+trees on a machine under load, last words to clients."""
+
 
 @attrs.frozen(kw_only=True)
 class Setting:
     """What :func:`run_daemon` works with, all of it opened already.
 
+    :ivar config: what ``source`` gave at the start
+    :ivar config_path: the file that it was read from
+    :ivar allowed: uids of ``config.allow_users``
     :ivar listeners: to accept connections from; empty for an embedded daemon
     :ivar embedded: the one connection of an embedded daemon, which ends with it
     :ivar ready: called once connections are served
     """
 
+    source: ConfigSource
     config: Config
     config_path: Path | None
+    allowed: frozenset[int]
+    manager: Manager
     instance: str
     state: StateDirectory
     chosen: Chosen
@@ -66,6 +79,7 @@ class About:
 
     setting: Setting
     doorkeeper: Doorkeeper | None = None
+    reloader: Reloader | None = None
     started: Stamp = attrs.field(factory=stamp)
 
     @property
@@ -76,7 +90,7 @@ class About:
     @property
     def config_path(self) -> bytes | None:
         """The configuration file that was read, if one was."""
-        path = self.setting.config_path
+        path = self.setting.config_path if self.reloader is None else self.reloader.path
         return None if path is None else os.fsencode(path)
 
     @property
@@ -104,7 +118,8 @@ async def run_daemon(setting: Setting) -> None:
         async with trio.open_nursery() as daemon:
             await daemon.start(spawner.run)
             stop = Stop()
-            await daemon.start(_watch_signals, stop)
+            reload, reloads = trio.open_memory_channel[None](1)
+            await daemon.start(_watch_signals, stop, None if setting.embedded else reload)
             async with trio.open_nursery() as processes:
                 supervisor = Supervisor(
                     processes,
@@ -120,9 +135,10 @@ async def run_daemon(setting: Setting) -> None:
                 handlers = Handlers(about, supervisor, spawner, _containment_info(setting))
                 async with trio.open_nursery() as connections:
                     doorkeeper = Doorkeeper(
-                        connections, handlers, config=config, limits=_session_limits(config)
+                        connections, handlers, config=config, allowed=setting.allowed
                     )
                     about.doorkeeper = doorkeeper
+                    reloader = about.reloader = _reloader(setting, doorkeeper, supervisor)
                     async with trio.open_nursery() as listeners:
                         for listener in setting.listeners:
                             listeners.start_soon(doorkeeper.accept_from, listener)
@@ -130,12 +146,20 @@ async def run_daemon(setting: Setting) -> None:
                             session = doorkeeper.admit_embedded(setting.embedded)
                             listeners.start_soon(_stop_after, session, stop)
                         setting.ready()
+                        await setting.manager.tell_ready(_status(setting))
+                        listeners.start_soon(reloader.run, reloads)
                         await stop.requested.wait()
                         listeners.cancel_scope.cancel()
                     for listener in setting.listeners:
                         listener.close()
                     handlers.stopping = True
-                    await _drain(stop, supervisor, doorkeeper.sessions, config.shutdown_grace)
+                    grace = reloader.config.shutdown_grace
+                    connections.start_soon(
+                        setting.manager.tell_stopping,
+                        f"Stopping {supervisor.live} programs within {grace:g} s",
+                        grace + STOP_MARGIN,
+                    )
+                    await _drain(stop, supervisor, doorkeeper.sessions, grace)
                     connections.cancel_scope.cancel()
             left = await end_children(reaper, but=spawner.pid)
             if left:
@@ -173,13 +197,24 @@ async def _reap_children(
 
 
 async def _watch_signals(
-    stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    stop: Stop,
+    reload: trio.MemorySendChannel[None] | None,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
+    """SIGHUP wants a reload, everything else the end, as does SIGHUP where nothing can be
+    reloaded: in an embedded daemon. It is taken until the end, since it kills by default."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arrivals:
         task_status.started()
         async for number in arrivals:
-            log.info("stopping", extra={"signal": signal.Signals(number).name})
-            stop.request()
+            if number != signal.SIGHUP or reload is None:
+                log.info("stopping", extra={"signal": signal.Signals(number).name})
+                stop.request()
+            elif stop.requested.is_set():
+                log.info("not reloaded, since the daemon is stopping")
+            else:
+                with contextlib.suppress(trio.WouldBlock):  # the next reload is yet to come
+                    reload.send_nowait(None)
 
 
 async def _stop_after(session: Session, stop: Stop) -> None:
@@ -207,15 +242,23 @@ async def _hurry(stop: Stop, supervisor: Supervisor) -> None:
     supervisor.stop_all(grace=0)
 
 
-def _session_limits(config: Config) -> SessionLimits:
-    return SessionLimits(
-        max_frame=config.max_frame,
-        max_requests=config.max_requests,
-        max_in_flight=config.max_in_flight,
-        max_subscriptions=config.max_subscriptions,
-        hello_timeout=config.hello_timeout,
-        write_timeout=config.write_timeout,
+def _reloader(setting: Setting, doorkeeper: Doorkeeper, supervisor: Supervisor) -> Reloader:
+    return Reloader(
+        setting.source,
+        setting.config,
+        setting.config_path,
+        doorkeeper=doorkeeper,
+        supervisor=supervisor,
+        listeners=setting.listeners,
+        manager=setting.manager,
+        status=_status(setting),
     )
+
+
+def _status(setting: Setting) -> str:
+    """What the service manager shows of a daemon that serves."""
+    addresses = ", ".join(listener.address for listener in setting.listeners)
+    return f"Serving {addresses}; containment: {setting.chosen.kind}"
 
 
 def _containment_info(setting: Setting) -> ContainmentInfo:

@@ -46,6 +46,10 @@ class EventLog:
         self.latest = 0
         self.complete = False
 
+    def keep(self, count: int) -> None:
+        """Keep at most so many from now on."""
+        self._kept = deque(self._kept, maxlen=count)
+
     @property
     def first(self) -> int:
         """Number of the oldest event that is kept; if none is, that of the next one."""

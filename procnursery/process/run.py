@@ -19,7 +19,7 @@ from procnursery.process.output import Stream
 from procnursery.process.readiness import tail_of, wait_ready
 from procnursery.process.reaper import Child
 from procnursery.process.record import Record
-from procnursery.process.starting import Start
+from procnursery.process.starting import Start, Stop
 from procnursery.process.surroundings import Surroundings
 
 DISCONNECT_GRACE = 2.0
@@ -130,12 +130,15 @@ class ManagedProcess:
 
     async def _live(self) -> None:
         end = self._tree_end()
-        if self._start.overtaken is not None:
-            self._ladder = Ladder(*self._start.overtaken, kill_at=trio.current_time())
         if self._start.held:
             self._at_gate()
         else:
             self._running()
+        stop = self._start.stop
+        if stop is not None:
+            self.request_stop(
+                cause=stop.cause, by=stop.by, signal_name=stop.signal_name, grace=stop.grace
+            )
         self.start_done.set()
         async with trio.open_nursery() as pumps:
             for stream in self.channels.streams.values():
@@ -173,8 +176,6 @@ class ManagedProcess:
         record.times = attrs.evolve(record.times, held=launch.held_at)
         record.state = "held"
         record.note("held", stamp(), record.pid)
-        if self._ladder is not None:
-            self._kill_at_gate()
 
     async def _executed(self) -> bool:
         """Whether the program is executed, after its release if it was held."""
@@ -394,9 +395,9 @@ class ManagedProcess:
             grace=min(self.spec.grace, DISCONNECT_GRACE),
         )
 
-    def abort_start(self, cause: StopCause, by: str) -> None:
+    def abort_start(self) -> None:
         """Give up the start unless the program runs already."""
-        self._start.give_up(cause, by)
+        self._start.give_up()
 
     def release(self, requested: Stamp, due: Time | None, *, spin: bool) -> None:
         """Let a held program go.
@@ -431,7 +432,7 @@ class ManagedProcess:
         """Begin the stop ladder, or shorten the grace of the one in progress."""
         record = self.record
         if record.state == "starting":
-            self.abort_start(cause, by)
+            self._start.give_up(Stop(cause=cause, by=by, signal_name=signal_name, grace=grace))
             return
         if record.state == "closed" and not self._keeps:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+import attrs
 import trio
 
 from procnursery.containment.tree import Tree
@@ -19,13 +20,24 @@ BURIAL = 1.0
 """Seconds that a requester is made to wait for the end of a child that failed."""
 
 
+@attrs.frozen(kw_only=True)
+class Stop:
+    """A stop that was asked for, and how."""
+
+    cause: StopCause
+    by: str
+    signal_name: str | None
+    grace: float | None
+
+
 class Start:
     """Everything that is made for a process, and the way to its program.
 
     :ivar done: set once the start has succeeded or failed
     :ivar failure: why it failed
     :ivar abandoned: it was given up on request before the program ran
-    :ivar overtaken: (cause, by) of a stop that came too late to prevent the program
+    :ivar stop: a stop that was asked for meanwhile; if the program runs all the same, or waits at
+        its gate, it is still to be done
     :ivar launched: the program, once it is executed
     :ivar held: the child has come to its gate
     """
@@ -34,7 +46,7 @@ class Start:
         self.done = trio.Event()
         self.failure: RequestError | None = None
         self.abandoned = False
-        self.overtaken: tuple[StopCause, str] | None = None
+        self.stop: Stop | None = None
         self.channels = Channels()
         self.tree: Tree | None = None
         self.delivery: Delivery | None = None
@@ -44,7 +56,7 @@ class Start:
         self._record = record
         self._around = around
         self._scope = trio.CancelScope()
-        self._given_up: tuple[StopCause, str] | None = None
+        self._given_up = False
 
     async def run(self) -> None:
         """Sets ``failure`` unless the program runs, or waits at its gate."""
@@ -57,8 +69,6 @@ class Start:
                 self.held = self.launched is None
             if self._scope.cancelled_caught:
                 await self._abandon(launch)
-            else:
-                self.overtaken = self._given_up
         except RequestError as failure:
             self.failure = failure
         except trio.Cancelled:
@@ -71,10 +81,14 @@ class Start:
                     await self._bury(launch)
                 launch.settle()
 
-    def give_up(self, cause: StopCause, by: str) -> None:
-        """Do not go on, unless the program runs already."""
-        if not self.done.is_set() and self._given_up is None:
-            self._given_up = (cause, by)
+    def give_up(self, stop: Stop | None = None) -> None:
+        """Do not go on, unless the program runs already.
+
+        :param stop: end it in that case; None: the requester does not wait for it any more
+        """
+        if not self.done.is_set():
+            self.stop = self.stop or stop
+            self._given_up = True
             self._scope.cancel()
 
     async def _bury(self, launch: Launch) -> None:
@@ -129,11 +143,9 @@ class Start:
         stage = launch.stage if launch is not None else "user"
         if launch is not None:
             self.launched = await launch.abandon()
-        if self.launched is not None:
-            # It got through to its program first: it runs, and is stopped as one that runs.
-            self.overtaken = self._given_up or ("timeout", "daemon")
+        if self.launched is not None:  # It got through to its program first.
             return
-        if self._given_up is None:
+        if not self._given_up:
             raise StartFailed(
                 f"start_timeout: after {self._record.spec.start_timeout} s the child was still at "
                 f"stage {stage}; it was killed and the program was not executed",

@@ -141,7 +141,7 @@ class Supervisor:
         try:
             await process.start_done.wait()
         except trio.Cancelled:
-            process.abort_start("requested", by)
+            process.abort_start()
             with trio.CancelScope(shield=True):
                 await process.start_done.wait()
             if process.failure is None or not process.abandoned:
@@ -240,6 +240,11 @@ class Supervisor:
             process = self._processes.get(self._closed.popleft())
             if process is not None:
                 await self._forget(process)
+
+    async def keep(self, closed: int) -> None:
+        """Remember at most so many closed processes from now on."""
+        self._keep_closed = closed
+        await self._prune()
 
     async def forget(self, process_id: str) -> None:
         """Delete the record and the stored output of a closed process.

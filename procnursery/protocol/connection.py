@@ -6,6 +6,7 @@ be sent; what our own side does wrong is a LocalProtocolError.
 
     daemon:  HELLO --accept_hello--> OPEN --goodbye (either side), violation--> CLOSED
     client:  NEW --hello--> HELLO --HelloAccepted--> OPEN --goodbye, violation--> CLOSED
+                                                     OPEN --own goodbye--> LEAVING --> CLOSED
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class State(enum.Enum):
     NEW = "new"
     HELLO = "hello"
     OPEN = "open"
+    LEAVING = "leaving"
     CLOSED = "closed"
 
 
@@ -422,10 +424,18 @@ class ClientConnection(_Side):
 
     def notify(self, method: str, params: Any) -> bytes:
         """A notification to the daemon."""
+        if self.state is not State.OPEN:
+            raise LocalProtocolError(f"a notification in state {self.state.value}")
         known = NOTIFICATIONS[method]
         if known.direction != "to_daemon" or not isinstance(params, known.params):
             raise LocalProtocolError(f"{method} with {type(params).__name__} is not ours to send")
         return frame([2, method, codec.encode(params)])
+
+    def leave(self) -> bytes:
+        """Say goodbye: nothing is sent any more; what the daemon still sends is received."""
+        farewell = self.goodbye("done")
+        self.state = State.LEAVING
+        return farewell
 
     def next_event(self) -> ClientEvent | None:
         """What the bytes so far mean, one event at a time; None: more bytes are needed.

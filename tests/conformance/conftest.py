@@ -19,7 +19,7 @@ import pytest
 from tests.conformance.peer import Peer
 from tests.daemons import Daemon, running_daemon
 
-OWN_CONFIG = 'hello_timeout = 1.0\nwrite_timeout = 4.0\ncontainment = "auto"\n'
+OWN_CONFIG = "hello_timeout = 1.0\nwrite_timeout = 4.0\n"
 Connect = Callable[..., Peer]
 _results: dict[str, set[str]] = {}
 
@@ -28,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
     group.addoption("--address", help="address of the daemon to test")
     group.addoption("--transport", choices=("unix", "tcp"), help="test only this one")
+    group.addoption("--containment", default="auto", help="of the suite's own daemon")
     group.addoption("--must", action="append", help="run only what tests this MUST")
     group.addoption("--hello-timeout", type=float, default=None, help="of the daemon at --address")
     group.addoption("--write-timeout", type=float, default=None, help="of the daemon at --address")
@@ -62,6 +63,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"conformance: {must} is violated")
 
 
+def own_config(request: pytest.FixtureRequest) -> str:
+    """Configuration of the suite's own daemons."""
+    return f'{OWN_CONFIG}containment = "{request.config.getoption("--containment")}"\n'
+
+
 @pytest.fixture(scope="session")
 def own(request: pytest.FixtureRequest) -> Iterator[Daemon | None]:
     """The suite's own daemon, unless an address is given."""
@@ -71,7 +77,8 @@ def own(request: pytest.FixtureRequest) -> Iterator[Daemon | None]:
     with tempfile.TemporaryDirectory(prefix="pn-", dir="/tmp") as directory:
         path = Path(directory)
         listen = [f"unix://{path}/s", "tcp://127.0.0.1:0"]
-        with running_daemon(path / "d", listen=listen, config=OWN_CONFIG, insecure=True) as daemon:
+        config = own_config(request)
+        with running_daemon(path / "d", listen=listen, config=config, insecure=True) as daemon:
             yield daemon
 
 
@@ -131,13 +138,15 @@ def started_again(ended: Daemon) -> contextlib.AbstractContextManager[Daemon]:
 
 
 @pytest.fixture
-def mortal(own: Daemon | None, transport: str, short_path: Path) -> Iterator[Daemon]:
+def mortal(
+    request: pytest.FixtureRequest, own: Daemon | None, transport: str, short_path: Path
+) -> Iterator[Daemon]:
     """A daemon that the test may end."""
     if own is None:
         pytest.skip("ends the daemon, which is done only to the suite's own")
     listen = [f"unix://{short_path}/s" if transport == "unix" else "tcp://127.0.0.1:0"]
     with running_daemon(
-        short_path / "d", listen=listen, config=OWN_CONFIG, insecure=transport == "tcp"
+        short_path / "d", listen=listen, config=own_config(request), insecure=transport == "tcp"
     ) as daemon:
         yield daemon
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from tests.conformance.conftest import Connect
 from tests.conformance.peer import Peer
 from tests.conformance.test_processes import alive, line
-from tests.daemons import Daemon, eventually
+from tests.daemons import Daemon, eventually, wait_for_fifo
 
 
 @pytest.mark.spec("PN-12.1-1")
@@ -81,6 +82,20 @@ def test_nothing_is_left_of_connections(connect: Connect) -> None:
     )
     assert len(list(descriptors.iterdir())) <= open_before + 1
     watcher.call("process.stop", id=process, grace=0)
+
+
+@pytest.mark.spec("PN-12.1-3")
+def test_no_reader_is_left_of_connections(connect: Connect) -> None:
+    """A reader that is gone does not hold back the program, which waits for the slowest."""
+    watcher = connect()
+    ring = {"mode": "pipe", "capacity": 4096}
+    process = watcher.start("head", "-c", "800000", "/dev/zero", stdout=ring)
+    for end in ("close", "reset"):
+        peer = connect()
+        number = peer.subscribe(process)
+        peer.until(lambda peer=peer, number=number: peer.data(number))  # type: ignore[misc]
+        getattr(peer, end)()
+    assert watcher.read_all(process) == bytes(800_000)
 
 
 @pytest.mark.spec("PN-12.2-1")
@@ -172,7 +187,40 @@ def test_where_stamps_are_taken(peer: Peer) -> None:
         for name in ("exec", "exited")
     )
     assert begin <= own <= end - 0.3
-    assert times["exec"]["monotonic"] <= times["exec_seen"]["monotonic"]
+    assert times["exec"]["monotonic"] < times["exec_seen"]["monotonic"]
+
+
+@pytest.mark.spec("PN-13.1-2")
+def test_stamps_while_the_daemon_sleeps(mortal: Daemon, tmp_path: Path) -> None:
+    """The program runs from beginning to end while the daemon is stopped."""
+    peer = Peer(mortal.address)
+    fifo, mark = tmp_path / "fifo", tmp_path / "mark"
+    os.mkfifo(fifo)
+    code = (
+        "import os, sys, time; now = time.clock_gettime_ns(time.CLOCK_MONOTONIC); "
+        "open(sys.argv[1] + '.new', 'w').write(str(now)); "
+        "os.rename(sys.argv[1] + '.new', sys.argv[1])"
+    )
+    spec = {
+        "argv": [sys.executable, "-c", code, str(mark)],
+        "stdin": {"mode": "file", "path": str(fifo)},
+    }
+    number = peer.request("process.start", {"spec": spec})
+    wait_for_fifo(mortal.pid)
+    os.kill(mortal.pid, signal.SIGSTOP)
+    stat = Path(f"/proc/{mortal.pid}/stat")
+    eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "it is stopped")
+    fifo.write_bytes(b"")
+    eventually(mark.exists, "the program has run")
+    continued = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    os.kill(mortal.pid, signal.SIGCONT)
+    times = peer.wait(peer.answer(number)["id"])["times"]
+    begin, end = (
+        times[name]["monotonic"][0] * 10**9 + times[name]["monotonic"][1]
+        for name in ("exec", "exited")
+    )
+    assert begin <= int(mark.read_text()) <= continued <= end
+    peer.close()
 
 
 @pytest.mark.spec("PN-14.1-1")
@@ -190,8 +238,11 @@ def test_describe(peer: Peer) -> None:
 @pytest.mark.spec("PN-14.1-2")
 def test_info(peer: Peer) -> None:
     before = peer.call("daemon.info")
+    assert before["daemon"]["pid"] == peer.hello["daemon"]["pid"]
     assert alive(before["daemon"]["pid"])
     assert alive(before["spawner"]["pid"])
+    stat = Path(f"/proc/{before['spawner']['pid']}/stat").read_text()
+    assert int(stat.rpartition(")")[2].split()[1]) == before["daemon"]["pid"]
     assert before["counts"]["connections"] >= 1
     process = peer.start("sleep", "1000")
     after = peer.call("daemon.info")

@@ -387,7 +387,22 @@ def test_signalled(peer: Peer, name: str) -> None:
     outcome = peer.wait(peer.shell(f"kill -{number} $$"))["outcome"]
     assert (outcome["kind"], outcome["signal"]) == ("signalled", name)
     assert isinstance(outcome["core_dumped"], bool)
+    if name in ("SIGKILL", "SIGTERM"):
+        assert not outcome["core_dumped"]
     assert outcome.get("code") is None
+
+
+@pytest.mark.spec("PN-9.4-2")
+def test_core_dumped(peer: Peer, tmp_path: Path) -> None:
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+    if pattern.startswith(("|", "/")):
+        pytest.skip("this machine puts cores where the test does not see them")
+    tmp_path.chmod(0o777)
+    for number, limit in (("KILL", "unlimited"), ("QUIT", "0"), ("QUIT", "unlimited")):
+        process = peer.shell(f"ulimit -c {limit}; kill -{number} $$", cwd=str(tmp_path))
+        outcome = peer.wait(process)["outcome"]
+        assert (outcome["kind"], outcome["signal"]) == ("signalled", "SIG" + number)
+        assert outcome["core_dumped"] == any(tmp_path.iterdir())
 
 
 @pytest.mark.spec("PN-9.4-3")
@@ -426,6 +441,16 @@ def test_acts(peer: Peer) -> None:
         assert act["by"] == peer.hello["peer"]
 
 
+@pytest.mark.spec("PN-9.4-4")
+def test_many_acts(peer: Peer) -> None:
+    process = peer.shell("trap : USR1 USR2; " + READY + "while :; do sleep 0.02; done")
+    line(peer, process)
+    for name in (*["SIGUSR1"] * 40, *["SIGUSR2"] * 40):
+        peer.call("process.signal", id=process, signal=name)
+    signals = [act["signal"] for act in peer.get(process)["acts"]]
+    assert signals == ["SIGUSR1"] * 24 + ["SIGUSR2"] * 40
+
+
 @pytest.mark.spec("PN-9.4-5")
 def test_usage(peer: Peer) -> None:
     script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
@@ -441,39 +466,61 @@ def test_usage(peer: Peer) -> None:
 # 9.5 signals
 
 
+def words_of(peer: Peer, process: str, count: int) -> list[bytes]:
+    """What a process has written, once it has written so many words."""
+    read = {"id": process, "stream": "stdout", "offset": 0}
+    words: list[bytes] = []
+
+    def enough() -> bool:
+        words[:] = peer.call("output.read", read)["data"].split()
+        return len(words) >= count
+
+    eventually(enough, f"{count} words", TIMEOUT)
+    return words
+
+
 @pytest.mark.spec("PN-9.5-1")
 def test_targets(peer: Peer) -> None:
-    """The main process has a child in its group and one in a session of its own."""
-    child = "trap 'echo {0}; exit' USR1; echo up; while :; do sleep 0.02; done"
+    """The main process has a child in its group and one in a session of its own. A shell runs
+    the trap of SIGUSR1 before that of SIGUSR2, so the latter shows who did not get the former."""
+    child = (
+        "trap 'echo {0}; exit' USR1; trap 'echo spared; exit' USR2; "
+        "echo up; while :; do sleep 0.02; done"
+    )
     script = (
         f'sh -c "{child.format("grouped")}" & '
         f'setsid sh -c "{child.format("apart")}" & '
-        "trap 'echo main' USR1; echo up; while :; do sleep 0.02; done"
+        "trap 'echo main' USR1; trap : USR2; echo up; while :; do sleep 0.02; done"
     )
     for target, wanted in (
-        ("main", {b"main"}),
-        ("group", {b"main", b"grouped"}),
+        ("main", {b"main", b"spared"}),
+        ("group", {b"main", b"grouped", b"spared"}),
         ("tree", {b"main", b"grouped", b"apart"}),
     ):
         process = peer.shell(script, descendants="wait")
-        data = b""
-        while data.count(b"up\n") < 3:
-            data = peer.call("output.read", id=process, stream="stdout", offset=0)["data"]
+        words_of(peer, process, 3)
         result = peer.call("process.signal", id=process, signal="SIGUSR1", target=target)
         assert result["count"] >= (3 if target == "tree" else 1)
-        deadline = time.monotonic() + 20
-        while set(data.split()) - {b"up"} != wanted and time.monotonic() < deadline:
-            data = peer.call("output.read", id=process, stream="stdout", offset=0)["data"]
-        assert set(data.split()) - {b"up"} == wanted, target
+        words_of(peer, process, 4)
+        peer.call("process.signal", id=process, signal="SIGUSR2", target="tree")
+        words = words_of(peer, process, 6)
+        assert set(words) - {b"up"} == wanted, target
         peer.call("process.stop", id=process, grace=0)
 
 
 @pytest.mark.spec("PN-9.5-2")
 def test_signal_after_the_end(peer: Peer) -> None:
-    process = peer.start("true")
-    peer.wait(process)
-    refusal = peer.refusal("process.signal", id=process, signal="SIGTERM")
-    assert (refusal.code, refusal.data["executed"]) == ("not_running", "no")
+    """Also while descendants, which a signal could reach, are alive."""
+    process = peer.shell("sleep 1000 & exit 0", descendants="wait")
+    peer.wait(process, until="exited")
+    closed = peer.start("true")
+    peer.wait(closed)
+    for identifier in (process, closed):
+        for target in ("main", "group", "tree"):
+            refusal = peer.refusal("process.signal", id=identifier, signal="SIGTERM", target=target)
+            assert (refusal.code, refusal.data["executed"]) == ("not_running", "no")
+    assert peer.get(process)["state"] == "exited"
+    peer.call("process.stop", id=process, grace=0)
 
 
 @pytest.mark.spec("PN-9.5-3")
@@ -488,11 +535,23 @@ def test_unknown_signals(peer: Peer) -> None:
 # 9.6 stop
 
 
+def with_stubborn_descendant(peer: Peer) -> tuple[str, int]:
+    """(a process that ends at SIGTERM, the pid of its descendant that does not)"""
+    inner = "trap '' TERM; echo $$; while :; do sleep 0.02; done"
+    process = peer.start("sh", "-c", 'sh -c "$0" & wait', inner)
+    return process, int(line(peer, process))
+
+
 @pytest.mark.spec("PN-9.6-1")
 def test_stop_is_answered_at_the_end(peer: Peer) -> None:
     process = peer.shell("trap 'sleep 0.3; exit 0' TERM; " + READY + "while :; do sleep 0.02; done")
     line(peer, process)
     found = peer.call("process.stop", id=process)["process"]
+    assert found["state"] == "closed"
+    assert found["tree"]["verdict"] == "empty"
+    process, pid = with_stubborn_descendant(peer)
+    found = peer.call("process.stop", id=process, grace=0.3)["process"]
+    assert not alive(pid)
     assert found["state"] == "closed"
     assert found["tree"]["verdict"] == "empty"
 
@@ -559,6 +618,17 @@ def test_second_stop(peer: Peer) -> None:
     assert [act["act"] for act in peer.get(process)["acts"]].count("stop") == 1
 
 
+@pytest.mark.spec("PN-9.6-5")
+def test_second_stop_with_more_grace(peer: Peer) -> None:
+    process = peer.shell("trap '' TERM; " + READY + "while :; do sleep 0.02; done")
+    line(peer, process)
+    first = peer.request("process.stop", {"id": process, "grace": 0.5})
+    eventually(lambda: bool(peer.get(process).get("acts")), "the first stop has begun")
+    second = peer.request("process.stop", {"id": process, "grace": 600})
+    for number in (first, second):
+        assert peer.answer(number)["process"]["state"] == "closed"
+
+
 @pytest.mark.spec("PN-9.6-6")
 def test_verdict(peer: Peer) -> None:
     process = peer.shell("(sleep 1000 &); " + READY + "exec sleep 1000")
@@ -567,6 +637,14 @@ def test_verdict(peer: Peer) -> None:
     found = peer.call("process.stop", id=process)["process"]
     assert found["tree"]["verdict"] == "empty"
     assert found["tree"]["at"]["monotonic"] >= found["times"]["exited"]["monotonic"]
+    process, pid = with_stubborn_descendant(peer)
+    number = peer.request("process.stop", {"id": process, "grace": 0.5})
+    assert peer.event(process, "exited")["outcome"]["signal"] == "SIGTERM"
+    found = peer.get(process)["tree"]
+    assert found["verdict"] == "pending" or not alive(pid)
+    found = peer.answer(number)["process"]["tree"]
+    assert found["verdict"] == "empty"
+    assert not alive(pid)
 
 
 # 9.7 descendants and timeout
@@ -714,3 +792,32 @@ def test_get(peer: Peer) -> None:
     assert peer.get(process).get("spec") is None
     found = peer.call("process.get", id=process, spec=True)["process"]
     assert found["spec"]["nice"] == 3
+
+
+@pytest.mark.spec("PN-9.8-8")
+def test_requests_during_the_start(peer: Peer, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    spec = {"argv": ["cat", "-u"], "stdin": {"mode": "file", "path": str(fifo)}}
+    number = peer.request("process.start", {"spec": spec})
+
+    def found() -> list[str]:
+        page = peer.call("process.list", states=["starting"], limit=1000)["processes"]
+        return [one["id"] for one in page if one["argv"] == [b"cat", b"-u"]]
+
+    eventually(lambda: bool(found()), "it is being started")
+    (process,) = found()
+    stream = {"stream": "stdout", "offset": 0}
+    for method, params in (
+        ("process.signal", {"signal": "SIGTERM"}),
+        ("output.read", stream),
+        ("output.subscribe", stream | {"credit": 1}),
+        ("stdin.write", {"offset": 0, "data": b""}),
+        ("stdin.close", {}),
+    ):
+        refusal = peer.refusal(method, {"id": process} | params)
+        assert (refusal.code, refusal.data["executed"]) == ("not_running", "no"), method
+    fifo.write_bytes(b"x")
+    assert peer.answer(number)["id"] == process
+    assert peer.read_all(process) == b"x"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import resource
 import time
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 
 from tests.conformance.conftest import Connect
 from tests.conformance.peer import Peer
+from tests.conformance.test_processes import READY, line
+from tests.daemons import Daemon, eventually
 
 PIPE = {"mode": "pipe"}
 SPOOL = {"mode": "spool"}
@@ -24,7 +28,41 @@ def writer(peer: Peer, size: int, **spec: Any) -> str:
     return peer.shell(f"seq -f %07.0f 0 {size // 8 - 1}", **spec)
 
 
+def until_end(peer: Peer, process: str, end: int) -> None:
+    """Wait until the daemon has so many bytes of a program that then waits."""
+
+    def there() -> bool:
+        return bool(peer.get(process)["streams"]["stdout"]["end"] == end)
+
+    eventually(there, f"stdout has {end} bytes")
+
+
+def in_order(delivered: list[tuple[str, Any]], position: int, data: bytes) -> int:
+    """Check that each message of a subscription begins where the one before ended, and brings
+    the bytes of ``data`` that belong there; where the last one ended."""
+    for method, params in delivered:
+        if method == "output.data":
+            assert params["offset"] == position
+            assert params["data"]
+            assert data[position : position + len(params["data"])] == params["data"]
+            position += len(params["data"])
+        elif method == "output.gap":
+            assert params["from"] == position < params["to"]
+            position = params["to"]
+        else:
+            assert params["offset"] == position
+    return position
+
+
 # 10.1 input
+
+
+def reading_at_usr1(peer: Peer) -> str:
+    """A program that copies its input behind the six bytes of a line, once it gets SIGUSR1."""
+    script = "trap 'exec cat' USR1; " + READY + "while :; do sleep 0.02; done"
+    process = peer.shell(script, stdin=PIPE)
+    line(peer, process)
+    return process
 
 
 @pytest.mark.spec("PN-10.1-1")
@@ -67,28 +105,33 @@ def test_write_beyond(peer: Peer) -> None:
 
 @pytest.mark.spec("PN-10.1-4")
 def test_order_of_writes(peer: Peer) -> None:
-    process = peer.start("cat", stdin=PIPE)
+    """All of them wait before the program reads the first."""
+    process = reading_at_usr1(peer)
     data = pattern(800_000)
     for offset in range(0, len(data), 8_000):
         peer.request(
             "stdin.write", {"id": process, "offset": offset, "data": data[offset : offset + 8_000]}
         )
     closing = peer.request("stdin.close", {"id": process})
+    peer.call("process.signal", id=process, signal="SIGUSR1")
     assert peer.answer(closing)["offset"] == len(data)
-    assert peer.read_all(process) == data
+    assert peer.read_all(process, offset=6) == data
 
 
 @pytest.mark.spec("PN-10.1-5")
 def test_window(peer: Peer) -> None:
     window = peer.hello["limits"]["stdin_window"]
-    process = peer.start("sleep", "1000", stdin=PIPE)
-    first = peer.request("stdin.write", {"id": process, "offset": 0, "data": bytes(window)})
-    refusal = peer.refusal("stdin.write", id=process, offset=window, data=bytes(window // 2 + 1))
-    second = peer.refusal("stdin.write", id=process, offset=window, data=bytes(window))
-    assert {refusal.code, second.code} == {"window_exceeded"}
-    assert refusal.data["executed"] == "no"
-    peer.call("process.stop", id=process, grace=0)
-    peer.answered(first)
+    data = pattern(window)
+    process = reading_at_usr1(peer)
+    first = peer.request("stdin.write", {"id": process, "offset": 0, "data": data})
+    for size in (window // 2 + 1, window):
+        refusal = peer.refusal("stdin.write", id=process, offset=window, data=bytes(size))
+        assert (refusal.code, refusal.data["executed"]) == ("window_exceeded", "no")
+    peer.call("process.signal", id=process, signal="SIGUSR1")
+    assert peer.answer(first)["offset"] == window
+    assert peer.call("stdin.write", id=process, offset=window, data=b"tail")["offset"] == window + 4
+    peer.call("stdin.close", id=process)
+    assert peer.read_all(process, offset=6) == data + b"tail"
 
 
 @pytest.mark.spec("PN-10.1-6")
@@ -97,14 +140,15 @@ def test_reader_gone(peer: Peer) -> None:
     peer.call("output.read", id=process, stream="stdout", offset=0, wait=20)
     refusal = peer.refusal("stdin.write", id=process, offset=0, data=b"x")
     assert (refusal.code, refusal.data["end"]) == ("reader_gone", 0)
-    other = peer.start("sleep", "1000", stdin=PIPE)
+    other = peer.shell("head -c 8 >/dev/null; " + READY + "exec sleep 1000", stdin=PIPE)
     peer.call("stdin.write", id=other, offset=0, data=b"abc")
     number = peer.request("stdin.write", {"id": other, "offset": 3, "data": bytes(1_000_000)})
+    line(peer, other)
     peer.call("process.stop", id=other, grace=0)
     peer.answered(number)
     error = peer.replies.pop(number)[0]
     assert error["code"] == "reader_gone"
-    assert 3 <= error["data"]["end"] < 1_000_000
+    assert 8 <= error["data"]["end"] < 1_000_000
 
 
 @pytest.mark.spec("PN-10.1-7")
@@ -177,16 +221,65 @@ def test_every_byte_once(peer: Peer, mode: str) -> None:
     )
     number = peer.subscribe(dropping, credit=2**40)
     peer.until(lambda: peer.ended(number))
-    position = 0
-    for method, params in peer.delivered(number):
-        if method == "output.data":
-            assert params["offset"] == position
-            assert data[position : position + len(params["data"])] == params["data"]
-            position += len(params["data"])
-        elif method == "output.gap":
-            assert params["from"] == position < params["to"]
-            position = params["to"]
-    assert position == len(data)
+    assert in_order(peer.delivered(number), 0, data) == len(data)
+
+
+@pytest.mark.spec("PN-11.1-1")
+def test_gaps_between_bytes(peer: Peer) -> None:
+    """The reader pauses inside of what is kept, and is overtaken."""
+    data = pattern(240_000)
+    script = "seq -f %07.0f 0 9999; read x; seq -f %07.0f 10000 19999; read x; "
+    script += "seq -f %07.0f 20000 29999"
+    ring = {"mode": "pipe", "full": "drop_oldest", "capacity": 4096}
+    process = peer.shell(script, stdin=PIPE, stdout=ring)
+    until_end(peer, process, 80_000)
+    number = peer.subscribe(process, credit=78_000)
+    peer.until(lambda: peer.reached(number) == 78_000)
+    peer.call("stdin.write", id=process, offset=0, data=b"\n")
+    until_end(peer, process, 160_000)
+    peer.notify("output.credit", {"subscription": number, "credit": 158_000, "consumed": 0})
+    peer.until(lambda: peer.reached(number) == 158_000)
+    peer.call("stdin.close", id=process)
+    peer.wait(process)
+    peer.notify("output.credit", {"subscription": number, "credit": 2**40, "consumed": 0})
+    peer.until(lambda: peer.ended(number))
+    assert in_order(peer.delivered(number), 0, data) == len(data)
+    gaps = [params for method, params in peer.delivered(number) if method == "output.gap"]
+    kept = 80_000 - 4096
+    assert [(gap["from"], gap["to"]) for gap in gaps] == [
+        (0, kept),
+        (78_000, 80_000 + kept),
+        (158_000, 160_000 + kept),
+    ]
+
+
+def refused_by_the_disk(daemon: Daemon, peer: Peer) -> str:
+    """A process that has written 12,004 bytes, 8,000 of which behind the first 4,000 the disk
+    did not take. RLIMIT_FSIZE stands for a full disk: writing fails, then works again."""
+    before = resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE)
+    script = "head -c 4000 /dev/zero; read x; head -c 8000 /dev/zero; read x; printf tail"
+    process = peer.shell(script, stdin=PIPE, stdout=SPOOL)
+    until_end(peer, process, 4000)
+    resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (4000, before[1]))
+    peer.call("stdin.write", id=process, offset=0, data=b"\n")
+    until_end(peer, process, 12_000)
+    resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, before)
+    peer.call("stdin.close", id=process)
+    peer.wait(process)
+    return process
+
+
+@pytest.mark.spec("PN-11.1-1")
+def test_bytes_that_the_disk_refuses(mortal: Daemon) -> None:
+    peer = Peer(mortal.address)
+    process = refused_by_the_disk(mortal, peer)
+    stream = peer.get(process)["streams"]["stdout"]
+    assert [(gap["from"], gap["to"]) for gap in stream["gaps"]] == [(4000, 12_000)]
+    assert (stream["end"], stream["lost"]) == (12_004, 8000)
+    number = peer.subscribe(process)
+    peer.until(lambda: peer.ended(number))
+    assert in_order(peer.delivered(number), 0, bytes(12_000) + b"tail") == 12_004
+    peer.close()
 
 
 @pytest.mark.spec("PN-11.1-2")
@@ -283,12 +376,21 @@ def dropped(peer: Peer) -> tuple[str, int]:
 
 @pytest.mark.spec("PN-11.2-4")
 def test_read_at_a_gap(peer: Peer) -> None:
-    """A gap above the first byte comes only from failed writes, so it is not black-box; the one
-    below it is an expired offset, and reading behind it goes on as usual."""
+    """What is below the first byte is expired, and reading behind it goes on as usual."""
     process, first = dropped(peer)
     result = peer.call("output.read", id=process, stream="stdout", offset=first)
     assert result["offset"] == first
     assert result["data"] == pattern(80_000)[first:]
+
+
+@pytest.mark.spec("PN-11.2-4")
+def test_read_at_a_gap_between_bytes(mortal: Daemon) -> None:
+    peer = Peer(mortal.address)
+    read = {"id": refused_by_the_disk(mortal, peer), "stream": "stdout"}
+    result = peer.call("output.read", read | {"offset": 4000})
+    assert (result["offset"], result["data"]) == (12_000, b"tail")
+    assert peer.call("output.read", read | {"offset": 3999})["data"] == b"\0"
+    peer.close()
 
 
 @pytest.mark.spec("PN-11.2-5")
@@ -322,7 +424,7 @@ def test_no_stream(peer: Peer) -> None:
 
 @pytest.mark.spec("PN-11.2-8")
 def test_consumed_by_read(peer: Peer) -> None:
-    data = pattern(80_000)
+    data = pattern(800_000)  # more than any pipe holds, so the program has to wait
     process = writer(peer, len(data), stdout={"mode": "pipe", "capacity": 4096})
     offset, parts = 0, []
     while offset < len(data):
@@ -342,11 +444,14 @@ def test_consumed_by_read(peer: Peer) -> None:
 
 @pytest.mark.spec("PN-11.3-1")
 def test_reply_before_data(peer: Peer) -> None:
-    process = writer(peer, 8000)
-    peer.wait(process)
-    for _ in range(10):
+    ring = {"mode": "pipe", "full": "drop_oldest", "capacity": 4096}
+    processes = [writer(peer, 8000, stdout=one) for one in (SPOOL, PIPE, ring)]
+    for process in processes:
+        peer.wait(process)
+    for process, offset in itertools.product([*processes] * 3, (0, 8000)):
         number = peer.request(
-            "output.subscribe", {"id": process, "stream": "stdout", "credit": 2**40}
+            "output.subscribe",
+            {"id": process, "stream": "stdout", "offset": offset, "credit": 2**40},
         )
         subscription = peer.answer(number)["subscription"]
         peer.until(lambda subscription=subscription: peer.ended(subscription))  # type: ignore[misc]
@@ -370,13 +475,22 @@ def test_order_of_data(peer: Peer) -> None:
         pass
     number = peer.subscribe(process, offset=100)
     peer.until(lambda: peer.ended(number))
-    position = 100
-    for method, params in peer.delivered(number)[:-1]:
-        assert method == "output.data"
-        assert params["offset"] == position
-        assert params["data"]
-        position += len(params["data"])
-    assert position == 2_000_000
+    delivered = peer.delivered(number)
+    assert {method for method, _ in delivered[:-1]} == {"output.data"}
+    assert in_order(delivered, 100, pattern(2_000_000)) == 2_000_000
+
+
+@pytest.mark.spec("PN-11.3-2")
+def test_order_of_data_from_memory(peer: Peer) -> None:
+    """The daemon takes the bytes from the program in pieces."""
+    script = "seq -f %07.0f 0 9999; read x; seq -f %07.0f 10000 19999"
+    process = peer.shell(script, stdin=PIPE, stdout=PIPE)
+    until_end(peer, process, 80_000)
+    peer.call("stdin.close", id=process)
+    peer.wait(process)
+    number = peer.subscribe(process)
+    peer.until(lambda: peer.ended(number))
+    assert in_order(peer.delivered(number), 0, pattern(160_000)) == 160_000
 
 
 @pytest.mark.spec("PN-11.3-3")

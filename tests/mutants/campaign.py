@@ -150,9 +150,9 @@ CAMPAIGN = [
     ),
     Mutant(
         "PN-12.1-6",
-        "daemon/session.py",
-        "sent = sum(fact.seq <= after for fact in facts)",
-        "sent = 0",
+        "daemon/following.py",
+        "if fact.seq > (after or 0)]",
+        "if fact.seq > 0]",
     ),
     Mutant(
         "PN-14.3-1",

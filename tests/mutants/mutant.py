@@ -11,9 +11,11 @@ class Mutant(NamedTuple):
     :ivar file: within ``procnursery/``
     :ivar before: text that stands in it once
     :ivar after: what it becomes
+    :ivar containment: of the daemon, where only one kind shows it
     """
 
     must: str
     file: str
     before: str
     after: str
+    containment: str = "auto"

@@ -13,9 +13,9 @@ PROCESSES = [
     ),
     Mutant(
         "PN-9.2-2",
-        "process/run.py",
-        "            self._launched = await launch.abandon()\n        cause",
-        "            await trio.lowlevel.checkpoint()\n        cause",
+        "process/starting.py",
+        "            self.launched = await launch.abandon()\n        if self.launched",
+        "            await trio.lowlevel.checkpoint()\n        if self.launched",
     ),
     Mutant(
         "PN-9.2-3",
@@ -34,7 +34,7 @@ PROCESSES = [
         ),
     ),
     Mutant("PN-9.2-5", "process/launch.py", "signal=fatal,", "signal=None,"),
-    Mutant("PN-9.2-6", "process/run.py", 'errno="ETIMEDOUT"', 'errno="EINTR"'),
+    Mutant("PN-9.2-6", "process/starting.py", 'errno="ETIMEDOUT"', 'errno="EINTR"'),
     Mutant("PN-9.2-7", "process/state.py", "self._next_id = int(content)", "self._next_id = 1"),
     Mutant(
         "PN-9.2-8",
@@ -68,79 +68,38 @@ PROCESSES = [
     ),
     Mutant(
         "PN-9.3-2",
-        "daemon/handlers.py",
-        "        return Answer(result, then)",
-        (
-            "        assert session._nursery is not None\n"
-            "        session._nursery.start_soon(then)\n"
-            "        await trio.sleep(0.1)\n"
-            "        return result"
-        ),
+        "daemon/following.py",
+        "self._queue[0][0] not in self._answered:",
+        "self._queue[0][0] not in self._followed:",
     ),
     Mutant(
         "PN-9.3-3",
-        "daemon/session.py",
-        (
-            "                self.out.send(_event(self.connection, process.id, fact))\n"
-            '                if fact.kind == "closed":\n'
-        ),
-        (
-            '                if fact.kind != "eof":\n'
-            "                    self.out.send(_event(self.connection, process.id, fact))\n"
-            '                if fact.kind == "closed":\n'
-            '                    for end in [one for one in facts if one.kind == "eof"]:\n'
-            "                        self.out.send(_event(self.connection, process.id, end))\n"
-        ),
+        "daemon/following.py",
+        "            process, fact = self._queue.popleft()\n",
+        "            process, fact = self._queue.popleft()\n"
+        '            if fact.kind == "exited" and len(process.record.facts) < 4:\n'
+        "                self._queue.append((process, fact))\n"
+        "                await trio.sleep(0.01)\n"
+        "                continue\n",
     ),
     Mutant(
         "PN-9.3-4",
         "process/run.py",
-        '        self._add_fact("exited",',
-        (
-            "        while not all(one.log.eof for one in self.channels.streams.values()):\n"
-            "            await record.wait_change()\n"
-            '        self._add_fact("exited",'
-        ),
+        "        record.record_exit(child.status",
+        "        while not all(one.log.eof for one in self.channels.streams.values()):\n"
+        "            await record.wait_change()\n"
+        "        record.record_exit(child.status",
     ),
-    Mutant("PN-9.3-5", "process/run.py", "self._around.next_seq()", "len(self.record.facts) + 1"),
-    Mutant("PN-9.3-6", "daemon/handlers.py", "if params.events:", "if params:"),
     Mutant(
-        "PN-9.4-1",
+        "PN-9.3-5",
         "process/record.py",
-        "code=os.WEXITSTATUS(status)",
-        "code=os.WEXITSTATUS(status) & 127",
+        "Fact(kind, self.note(kind, at, told), at, details)",
+        "Fact(kind, 0 * self.note(kind, at, told) + len(self.facts) + 1, at, details)",
     ),
     Mutant(
-        "PN-9.4-3",
-        "process/record.py",
-        "and act.signal == outcome.signal",
-        "and act.signal is not None",
+        "PN-9.3-6",
+        "daemon/handlers/processes.py",
+        "        if events:\n            session.following.begin",
+        "        if process:\n            session.following.begin",
     ),
-    Mutant(
-        "PN-9.5-3",
-        "daemon/handlers.py",
-        'InvalidField(str(error), "signal")',
-        'InvalidField(str(error), "id")',
-    ),
-    Mutant("PN-9.7-1", "process/run.py", "+ self.spec.descendants_grace", "+ 3600"),
-    Mutant(
-        "PN-9.7-3",
-        "process/run.py",
-        'if self.spec.descendants == "keep" and',
-        'if self.spec.descendants == "kept" and',
-    ),
-    Mutant(
-        "PN-9.7-4",
-        "process/run.py",
-        'self.request_stop(cause="timeout", by="daemon")',
-        'self.request_stop(cause="requested", by="daemon")',
-    ),
-    Mutant("PN-9.8-2", "daemon/handlers.py", '"timed_out", f"process', '"not_running", f"process'),
-    Mutant(
-        "PN-9.8-3",
-        "daemon/handlers.py",
-        "next=page[-1].id if len(chosen) > params.limit else None",
-        "next=None",
-    ),
-    Mutant("PN-9.8-7", "daemon/handlers.py", "info(with_spec=params.spec)", "info(with_spec=True)"),
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.campaign import CAMPAIGN
+from tests.mutants.lives import LIVES
 from tests.mutants.machine import MACHINE
 from tests.mutants.mutant import Mutant
 from tests.mutants.processes import PROCESSES
@@ -23,16 +24,17 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = "6"
 """Seconds that the suite waits for what a mutant may never do."""
 
-MUTANTS = [*WIRE, *PROCESSES, *STREAMS, *CAMPAIGN, *MACHINE, *TERMINALS]
+MUTANTS = [*WIRE, *PROCESSES, *LIVES, *STREAMS, *CAMPAIGN, *MACHINE, *TERMINALS]
 
 
-def suite(package: Path, must: str) -> subprocess.CompletedProcess[str]:
+def suite(package: Path, must: str, containment: str = "auto") -> subprocess.CompletedProcess[str]:
     """Run what tests a MUST against the daemon in ``package``."""
     environment = os.environ | {"PYTHONPATH": str(package), "CONFORMANCE_TIMEOUT": PATIENCE}
     return subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "tests/conformance", "-q", "--no-header", "-x"),
             *("-p", "no:cacheprovider", "--tb=short", "--transport=unix", f"--must={must}"),
+            f"--containment={containment}",
         ],
         cwd=ROOT,
         env=environment,
@@ -70,6 +72,6 @@ def test_mutant(package: Path, mutant: Mutant) -> None:
     text = path.read_text()
     assert text.count(mutant.before) == 1, "the mutation must change one place"
     path.write_text(text.replace(mutant.before, mutant.after))
-    done = suite(package, mutant.must)
+    done = suite(package, mutant.must, mutant.containment)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"conformance: {mutant.must} is violated" in done.stdout

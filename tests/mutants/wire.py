@@ -133,13 +133,11 @@ WIRE = [
     Mutant("PN-4.1-10", "protocol/codec.py", "if tolerant:", "if known is None:"),
     Mutant(
         "PN-4.1-11",
-        "daemon/handlers.py",
-        "            _check_signal(params.signal)\n        process.request_stop(\n",
-        (
-            '            process.request_stop(cause="requested", by=session.peer)\n'
-            "            _check_signal(params.signal)\n"
-            "        process.request_stop(\n"
-        ),
+        "daemon/handlers/processes.py",
+        "            _check_signal(params.signal)\n        if params.at",
+        "            self._request_stop(session, process, m.StopParams(id=params.id))\n"
+        "            _check_signal(params.signal)\n"
+        "        if params.at",
     ),
     Mutant(
         "PN-4.1-12",
@@ -167,7 +165,7 @@ WIRE = [
     ),
     Mutant(
         "PN-5.1-4",
-        "daemon/handlers.py",
+        "daemon/handlers/about.py",
         "min(params.protocol, PROTOCOL_VERSION)",
         "max(params.protocol, PROTOCOL_VERSION)",
     ),
@@ -186,7 +184,7 @@ WIRE = [
     ),
     Mutant(
         "PN-5.1-8",
-        "protocol/messages.py",
+        "protocol/messages/opening.py",
         "tuple[Annotated[str, Length(min=1, max=64)], ...], Length(max=64)] = ()",
         'tuple[Literal["output.pipe", "stdin.offset"], ...], Length(max=64)] = ()',
     ),
@@ -230,7 +228,7 @@ WIRE = [
     ),
     Mutant(
         "PN-5.3-3",
-        "daemon/handlers.py",
+        "daemon/handlers/about.py",
         "received=received, sent=stamp()",
         "received=stamp(), sent=received",
     ),
@@ -256,9 +254,15 @@ WIRE = [
     Mutant("PN-7.1-2", "process/launch.py", "os.kill(self.child.pid, signal.SIGKILL)", "pass"),
     Mutant(
         "PN-7.1-3",
-        "daemon/handlers.py",
-        '"the stop goes on", executed="yes"',
-        '"the stop goes on", executed="no"',
+        "daemon/handlers/processes.py",
+        "            await process.wait_stopped()\n"
+        "        except trio.Cancelled:\n"
+        '            raise RequestError("cancelled", "the stop goes on", executed="yes") from None\n'  # noqa: E501
+        "        return m.ProcessResult(",
+        "            await process.wait_stopped()\n"
+        "        except trio.Cancelled:\n"
+        '            raise RequestError("cancelled", "the stop goes on", executed="no") from None\n'
+        "        return m.ProcessResult(",
     ),
     Mutant(
         "PN-7.1-4",
