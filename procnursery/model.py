@@ -177,12 +177,23 @@ class ProcessSpec:
     pty: PtySpec | None = None
 
     @property
+    def takes_input(self) -> bool:
+        """Whether input can be sent while it runs."""
+        return self.pty is not None or self.stdin.mode == "pipe"
+
+    def output_mode(
+        self, name: Literal["stdout", "stderr"]
+    ) -> Literal["pipe", "spool", "direct", "null", "stdout", "pty"]:
+        """Mode of an output stream as :class:`StreamInfo` has it."""
+        if self.pty is not None:
+            return "pty" if name == "stdout" else "stdout"
+        return self.stdout.mode if name == "stdout" else self.stderr.mode
+
+    @property
     def own_streams(self) -> tuple[Literal["stdout", "stderr"], ...]:
         """The output streams that have bytes of their own."""
-        if self.pty is not None:
-            return ("stdout",)
         names: tuple[Literal["stdout", "stderr"], ...] = ("stdout", "stderr")
-        return tuple(one for one in names if getattr(self, one).mode not in ("null", "stdout"))
+        return tuple(one for one in names if self.output_mode(one) not in ("null", "stdout"))
 
 
 @attrs.frozen(kw_only=True)

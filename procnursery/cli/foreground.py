@@ -11,10 +11,11 @@ import socket
 import stat
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from procnursery.cli.status import complain
+from procnursery.cli.terminal import CallerTerminal, GivenUp
 from procnursery.client.blocking import Connection
 from procnursery.client.core import STDIN_CHUNK
 from procnursery.client.exchange import ProcessEvents
@@ -39,6 +40,7 @@ class Sink(Handler):
     and terminals are opened once more instead.
 
     :ivar gone: whether its reader has closed it
+    :ivar shown: called with what was written
     """
 
     def __init__(self, fd: int) -> None:
@@ -46,6 +48,7 @@ class Sink(Handler):
         self.fd, self._limit = _without_blocking(fd)
         self._chunks: deque[tuple[int, memoryview]] = deque()
         self.gone = False
+        self.shown: Callable[[bytes], None] | None = None
 
     def on_data(self, offset: int, data: bytes) -> None:
         """Queue it, and write what can be written."""
@@ -74,6 +77,8 @@ class Sink(Handler):
             self.gone = True
             self._chunks.clear()
             return
+        if self.shown is not None:
+            self.shown(bytes(chunk[:count]))
         if count == len(chunk):
             self._chunks.popleft()
         else:
@@ -96,19 +101,23 @@ def _without_blocking(fd: int) -> tuple[int, int]:
     return fd, ATOMIC_WRITE
 
 
-class GivenUp(Exception):
-    """The user does not want to wait any longer."""
-
-
 class Foreground:
     """One program.
 
     :param stdin: whether this process's stdin is the program's
+    :param terminal: passed on to the program, which has one of its own
     :ivar id: once it was started
     :ivar failed: why it was not started
     """
 
-    def __init__(self, connection: Connection, spec: ProcessSpec, *, stdin: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        spec: ProcessSpec,
+        *,
+        stdin: bool,
+        terminal: CallerTerminal | None = None,
+    ) -> None:
         self._exchange = connection.exchange
         self._spec = spec
         self.id: str | None = None
@@ -116,6 +125,7 @@ class Foreground:
         self.failed: m.ErrorInfo | None = None
         self._events = ProcessEvents()
         self._want_stdin = stdin
+        self._terminal = terminal
         self._stdin: StdinFeed | None = None
         self._sinks: dict[str, Sink] = {}
         self._interrupts = 0
@@ -131,9 +141,10 @@ class Foreground:
         """Run it to its end.
 
         :raises ConnectionLost: the daemon is gone
-        :raises GivenUp: after the third Ctrl-C
+        :raises GivenUp: after the third Ctrl-C, or ``~.`` in a terminal
+        :raises EndedBySignal: with a terminal, which is given back first
         """
-        with self._interruptible() as wakeups:
+        with self._interruptible() as wakeups, self._terminal or contextlib.nullcontext():
             self._start_request, self._events = self._exchange.start(
                 m.StartParams(spec=self._spec), self._started
             )
@@ -174,6 +185,13 @@ class Foreground:
         for stream in self._spec.own_streams:
             sink = self._sinks[stream] = Sink(_DESCRIPTORS[stream])
             sink.begin(self._exchange, result.id, stream, 0)
+        if self._terminal is not None:
+            self._sinks["stdout"].shown = self._terminal.shown
+            self._terminal.begin(self._resize)
+
+    def _resize(self, rows: int, columns: int) -> None:
+        params = m.ResizeParams(id=self.id or "", rows=rows, columns=columns)
+        self._exchange.call("pty.resize", params, lambda _result, _error: None)
 
     def _finished(self) -> bool:
         if self.failed is not None:
@@ -195,6 +213,8 @@ class Foreground:
         ready = dict(poll.poll())
         if wakeups.fileno() in ready:
             wakeups.recv(4096)
+        if self._terminal is not None:
+            self._terminal.attend()
         while self._handled < self._interrupts:
             self._handled += 1
             self._interrupt()
@@ -214,6 +234,12 @@ class Foreground:
     def _read_stdin(self) -> None:
         stdin = self._stdin
         assert stdin is not None
+        if self._terminal is not None:
+            typed = self._terminal.read(STDIN_CHUNK)
+            if typed is not None and stdin.failed is None:
+                stdin.send(typed)
+            self._terminal.attend()
+            return
         if stdin.failed is not None:  # nobody reads it any more
             self._stdin = None
             return
@@ -252,7 +278,8 @@ class Foreground:
         else:
             complain(
                 f"stopping {self.id}: {self._spec.stop_signal}, and SIGKILL after "
-                f"{self._spec.grace:g} s; Ctrl-C once more gives up"
+                f"{self._spec.grace:g} s; Ctrl-C once more gives up",
+                raw=self._terminal is not None,
             )
             self._stop()
 

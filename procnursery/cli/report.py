@@ -80,7 +80,11 @@ def _without_process(
         "tree_usage": None,
         "times": None,
         "streams": {
-            name: nothing | {"mode": getattr(spec, name).mode} for name in ("stdout", "stderr")
+            name: nothing | {"mode": mode}
+            for name, mode in (
+                ("stdout", spec.output_mode("stdout")),
+                ("stderr", spec.output_mode("stderr")),
+            )
         },
         "tree": {"verdict": verdict, "killed": 0, "survivors": []},
         "containment": None,

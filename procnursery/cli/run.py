@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
 import click
 
 from procnursery.cli import suggest
-from procnursery.cli.foreground import Foreground, GivenUp
+from procnursery.cli.foreground import Foreground
 from procnursery.cli.naming import naming_options
 from procnursery.cli.options import output_mode_option, spec_fields, spec_options
 from procnursery.cli.plain import ReportFile
@@ -22,6 +23,13 @@ from procnursery.cli.status import (
     tell_of_losses,
 )
 from procnursery.cli.target import Target
+from procnursery.cli.terminal import (
+    CallerTerminal,
+    EndedBySignal,
+    GivenUp,
+    caller_environment,
+    caller_size,
+)
 from procnursery.client.blocking import Connection
 from procnursery.client.core import make_spec, request_error
 from procnursery.errors import ConnectionLost
@@ -30,6 +38,13 @@ from procnursery.model import ProcessSpec
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option("-n", "no_stdin", is_flag=True, help="Give the program no input (/dev/null).")
+@click.option(
+    "-t",
+    "--tty",
+    count=True,
+    help="Give the program a terminal, of this one's kind ($TERM) and size; all keys are the "
+    "program's, Ctrl-C included. -tt: even if stdin is no terminal (then with 24 rows of 80).",
+)
 @naming_options
 @spec_options
 @output_mode_option("pipe", ("pipe", "spool", "direct", "null"))
@@ -44,7 +59,13 @@ from procnursery.model import ProcessSpec
 )
 @click.pass_obj
 def run(
-    target: Target, /, argv: tuple[str, ...], no_stdin: bool, report: str | None, **options: Any
+    target: Target,
+    /,
+    argv: tuple[str, ...],
+    no_stdin: bool,
+    tty: int,
+    report: str | None,
+    **options: Any,
 ) -> int:
     """Run a program in the foreground, as ssh does.
 
@@ -52,17 +73,45 @@ def run(
     process group, a second one stops it (stop signal, grace, SIGKILL), a third one gives up. When
     this command dies, the program and all its descendants are killed.
 
+    With -t the program has a terminal, where stderr comes with stdout, and Ctrl-C is its own. Typed
+    at the beginning of a line, ~. gives up, ~^Z suspends this command, and ~~ stands for ~. Its
+    first signal of a stop is SIGHUP unless --stop-signal is given.
+
     \b
     procnursery run -- sh -c 'echo out; echo err >&2; exit 7'
     procnursery run --timeout 10 --report run.json -- ./experiment --size 100
+    procnursery -H tcp://host:7777 run -t -- bash
     tar c dir | procnursery -H tcp://host:7777 run --cwd /tmp -- tar x
     """
     report_file = _open_report(report)
     try:
-        return _run(target, argv, no_stdin, report_file, options)
+        if tty:
+            _want_terminal(tty, no_stdin, options)
+        return _run(target, argv, no_stdin, tty > 0, report_file, options)
+    except EndedBySignal as end:
+        if report_file is not None:
+            report_file.discard()
+        return end.die()
     finally:
         if report_file is not None:
             report_file.discard()
+
+
+def _want_terminal(tty: int, no_stdin: bool, options: dict[str, Any]) -> None:
+    """Add to the options what a terminal needs.
+
+    :raises ClickException: there is none, or another option excludes it
+    """
+    if no_stdin:
+        raise click.ClickException("-n and -t exclude each other; nothing was started")
+    if options["output_mode"] != "pipe":
+        raise click.ClickException("--output-mode and -t exclude each other; nothing was started")
+    if tty == 1 and not os.isatty(0):
+        raise click.ClickException(
+            "-t: stdin is no terminal; -tt gives the program one all the same. Nothing was started"
+        )
+    options["env"] = (*caller_environment(), *options["env"])
+    options["stop_signal"] = options["stop_signal"] or "SIGHUP"
 
 
 def _open_report(path: str | None) -> ReportFile | None:
@@ -80,6 +129,7 @@ def _run(
     target: Target,
     argv: tuple[str, ...],
     no_stdin: bool,
+    tty: bool,
     report: ReportFile | None,
     options: dict[str, Any],
 ) -> int:
@@ -87,13 +137,13 @@ def _run(
     with_stdin = not no_stdin and _is_open(0)
     connection = target.connect()
     try:
-        spec = make_spec(
-            argv,
-            local=connection.local,
-            stdin="pipe" if with_stdin else "null",
-            **naming,
-            **{key: value for key, value in spec_fields(**options).items() if value is not None},
-        )
+        fields = {key: value for key, value in spec_fields(**options).items() if value is not None}
+        if tty:
+            fields["pty"] = caller_size()
+            del fields["stdout"], fields["stderr"]
+        else:
+            fields["stdin"] = "pipe" if with_stdin else "null"
+        spec = make_spec(argv, local=connection.local, **naming, **fields)
         status, content = _run_on(connection, spec, with_stdin)
     except FileNotFoundError as error:  # os.getcwd(3)
         raise click.ClickException(
@@ -103,6 +153,11 @@ def _run(
         connection.abandon()
         complain("gave up; the daemon stops the program since its client is gone")
         return FAILURE
+    except EndedBySignal as end:
+        connection.abandon()
+        with contextlib.suppress(OSError):  # the terminal may have hung up
+            complain(f"{end}: the daemon stops the program since its client is gone")
+        raise
     finally:
         connection.close()
     if report is not None:
@@ -115,7 +170,8 @@ def _run_on(
 ) -> tuple[int, dict[str, Any]]:
     """(exit status, report)"""
     host = connection.hello.host
-    program = Foreground(connection, spec, stdin=with_stdin)
+    terminal = CallerTerminal() if spec.pty is not None and os.isatty(0) else None
+    program = Foreground(connection, spec, stdin=with_stdin, terminal=terminal)
     try:
         program.run()
     except ConnectionLost as error:

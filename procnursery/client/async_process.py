@@ -89,7 +89,8 @@ class OutputReader:
 
 
 class StdinWriter:
-    """Standard input of a process started with ``stdin="pipe"``; one task at a time may write."""
+    """Standard input of a process started with ``stdin="pipe"`` or ``pty``; one task at a time may
+    write."""
 
     def __init__(self, connection: Connection, process_id: str) -> None:
         self._connection = connection
@@ -121,14 +122,15 @@ class StdinWriter:
             self._feed.send(data[position : position + STDIN_CHUNK])
 
     async def close(self) -> None:
-        """End the input; a second time does nothing."""
+        """End the input (into a terminal its end-of-file character is typed); a second time does
+        nothing."""
         await self._connection.request("stdin.close", m.StdinCloseParams(id=self._id))
 
 
 class Process:
     """A process of a daemon.
 
-    :ivar stdin: a writer, if the spec says ``stdin="pipe"``
+    :ivar stdin: a writer, if the spec says ``stdin="pipe"`` or ``pty``
     :ivar stdout: a reader from the beginning, which has ``gaps``
     """
 
@@ -145,12 +147,12 @@ class Process:
         self.pid = pid
         self.spec = spec
         self._events = events
-        self.stdin = StdinWriter(connection, process_id) if spec.stdin.mode == "pipe" else None
+        self.stdin = StdinWriter(connection, process_id) if spec.takes_input else None
         self.stdout = self._reader("stdout")
         self.stderr = self._reader("stderr")
 
     def _reader(self, name: StreamName) -> OutputReader | None:
-        if getattr(self.spec, name).mode in ("null", "stdout"):
+        if name not in self.spec.own_streams:
             return None
         return OutputReader(self._connection, self.id, name)
 
@@ -255,6 +257,15 @@ class Process:
             "process.stop", m.StopParams(id=self.id, signal=signal, grace=grace, at=instant(at))
         )
         return result.process
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Set the size of its terminal, of which its foreground processes learn by SIGWINCH.
+
+        :raises RequestError: ``no_pty``, ``not_running``
+        """
+        await self._connection.request(
+            "pty.resize", m.ResizeParams(id=self.id, rows=rows, columns=columns)
+        )
 
     async def forget(self) -> None:
         """Delete its record and its stored output; it must be closed."""

@@ -18,6 +18,7 @@ from procnursery.model import (
     OutputSpec,
     ProcessInfo,
     ProcessSpec,
+    PtySpec,
     ReadySpec,
     Scheduler,
     StdinSpec,
@@ -107,8 +108,8 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
         directory unless ``env_base`` and ``cwd`` say otherwise
     :param options: fields of :class:`procnursery.model.ProcessSpec`, where ``env`` may be a
         mapping, paths and names may be str, ``stdin`` may be a mode, bytes or a path,
-        ``stdout`` and ``stderr`` may be a mode or a path, and ``keep_for`` alone implies
-        ``on_disconnect``
+        ``stdout`` and ``stderr`` may be a mode or a path, ``pty`` may be (rows, columns), and
+        ``keep_for`` alone implies ``on_disconnect``
     :raises TypeError: a field is unknown or has an impossible type
     """
     words = [argv] if isinstance(argv, str | bytes | os.PathLike) else argv
@@ -127,6 +128,8 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
     for name in ("stdout", "stderr"):
         if name in options:
             options[name] = _output(options[name])
+    if "pty" in options:
+        options["pty"] = _pty(options["pty"])
     if "keep_for" in options:
         options.setdefault("on_disconnect", "keep_for")
     for name in ("affinity", "groups"):
@@ -144,6 +147,8 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
 
 def run_options(options: dict[str, Any], input: bytes | None) -> dict[str, Any]:
     """Options for the start of a program whose output is collected."""
+    if options.get("pty") is not None:  # which is fed and read as pipes are
+        return options
     result: dict[str, Any] = {"stdout": "pipe", "stderr": "pipe"} | options
     if input is not None:
         result["stdin"] = input if len(input) <= INLINE_STDIN else "pipe"
@@ -175,6 +180,16 @@ def _output(value: Any) -> OutputSpec:
     if value in ("pipe", "spool", "direct", "null", "stdout"):
         return OutputSpec(mode=value)
     raise TypeError(f"an output is a mode, a path or an OutputSpec, not {value!r}")
+
+
+def _pty(value: Any) -> PtySpec:
+    if isinstance(value, PtySpec):
+        return value
+    try:
+        rows, columns = value
+    except (TypeError, ValueError):
+        raise TypeError(f"pty must be (rows, columns) or a PtySpec, not {value!r}") from None
+    return PtySpec(rows=rows, columns=columns)
 
 
 class Credit:

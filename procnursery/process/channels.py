@@ -8,14 +8,17 @@ from pathlib import Path
 
 import trio
 
-from procnursery.model import OutputSpec, ProcessSpec
+from procnursery.model import OutputSpec, ProcessSpec, PtySpec
 from procnursery.process.account import Account
+from procnursery.process.ends import PipeEnd, Terminal, open_terminal
 from procnursery.process.files import DirectStream, SpoolStream
 from procnursery.process.notify import NotifySocket
 from procnursery.process.output import Stream, grow_pipe
 from procnursery.process.ring import RingStream
-from procnursery.process.stdin import StdinPipe
+from procnursery.process.stdin import Stdin
 
+PTY_CAPACITY = 1_048_576
+"""Bytes of output that are kept of a terminal."""
 FILE_MODE = 0o600
 
 
@@ -24,15 +27,15 @@ class Channels:
 
     :ivar child: descriptors for the child by stream name, until :meth:`close_child_ends`
     :ivar streams: the daemon's side of the output streams that have one
-    :ivar modes: mode of every output stream
+    :ivar terminal: of a process that has one
     :ivar notify: where notifications of readiness arrive
     """
 
     def __init__(self) -> None:
         self.child: dict[str, int] = {}
-        self.stdin: StdinPipe | None = None
+        self.stdin: Stdin | None = None
+        self.terminal: Terminal | None = None
         self.streams: dict[str, Stream] = {}
-        self.modes: dict[str, str] = {}
         self.notify: NotifySocket | None = None
 
     def close_child_ends(self) -> None:
@@ -41,11 +44,17 @@ class Channels:
             os.close(fd)
         self.child.clear()
 
+    def end(self) -> None:
+        """No more input comes, and a terminal hangs up."""
+        if self.stdin is not None:
+            self.stdin.shut()
+        if self.terminal is not None:
+            self.terminal.close()
+
     def release(self) -> None:
         """Give everything back."""
         self.close_child_ends()
-        if self.stdin is not None:
-            self.stdin.shut()
+        self.end()
         for stream in self.streams.values():
             stream.release()
         self.close_notify()
@@ -64,15 +73,18 @@ async def open_channels(
 
     :param directory: where the files of this process go; it must exist if one is needed
     :raises OSError: if descriptors, memory or files cannot be had; nothing stays open then
+    :raises StartFailed: stage ``stdio``: there is no terminal
     """
     channels = Channels()
     try:
         if spec.ready is not None and spec.ready.mode == "notify":
             channels.notify = NotifySocket(account.owner)
+        if spec.pty is not None:
+            await _open_terminal(channels, spec.pty, account, limiter)
+            return channels
         _open_stdin(channels, spec, account)
         for name in ("stdout", "stderr"):
             output: OutputSpec = getattr(spec, name)
-            channels.modes[name] = output.mode
             await _open_output(channels, name, output, account, directory, limiter)
     except BaseException:
         channels.release()
@@ -82,9 +94,21 @@ async def open_channels(
 
 def needs_directory(spec: ProcessSpec) -> bool:
     """Whether some stream is a file in the state directory."""
-    return any(
+    return spec.pty is None and any(
         output.mode == "spool" or (output.mode == "direct" and output.path is None)
         for output in (spec.stdout, spec.stderr)
+    )
+
+
+async def _open_terminal(
+    channels: Channels, pty: PtySpec, account: Account, limiter: trio.CapacityLimiter
+) -> None:
+    master, slave = await trio.to_thread.run_sync(open_terminal, pty, account, limiter=limiter)
+    channels.child["stdin"] = slave
+    terminal = channels.terminal = Terminal(master)
+    channels.stdin = Stdin(terminal)
+    channels.streams["stdout"] = RingStream(
+        "stdout", terminal, capacity=PTY_CAPACITY, block=True, mode="pty"
     )
 
 
@@ -93,7 +117,7 @@ def _open_stdin(channels: Channels, spec: ProcessSpec, account: Account) -> None
     if stdin.mode == "pipe":
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         channels.child["stdin"] = read_end
-        channels.stdin = StdinPipe(write_end)
+        channels.stdin = Stdin(PipeEnd(write_end))
         grow_pipe(write_end)
         _give(read_end, account)
     elif stdin.mode == "bytes":
@@ -118,7 +142,7 @@ async def _open_output(
     if output.mode == "pipe":
         read_end = _pipe(channels, name, account)
         channels.streams[name] = RingStream(
-            name, read_end, capacity=output.capacity, block=output.full == "block"
+            name, PipeEnd(read_end), capacity=output.capacity, block=output.full == "block"
         )
     elif output.mode == "spool":
         assert directory is not None

@@ -6,7 +6,7 @@ import re
 import resource
 
 from procnursery.errors import InvalidField
-from procnursery.model import OutputSpec, ProcessSpec
+from procnursery.model import OutputSpec, ProcessSpec, StdinSpec
 from procnursery.paths import LocalAddress, parse_address
 from procnursery.signals import signal_number
 
@@ -44,6 +44,7 @@ def check_form(spec: ProcessSpec) -> None:
     """
     _check_bytes(spec)
     _check_limits(spec)
+    _check_pty(spec)
     _check_stdin(spec)
     _check_output(spec.stdout, "stdout")
     _check_output(spec.stderr, "stderr")
@@ -94,6 +95,14 @@ def _check_limits(spec: ProcessSpec) -> None:
             )
         if hard is not None and (soft is None or soft > hard):
             raise InvalidField("the soft limit exceeds the hard limit", f"rlimits.{name}")
+
+
+def _check_pty(spec: ProcessSpec) -> None:
+    if spec.pty is not None:
+        defaults = {"stdin": StdinSpec(), "stdout": OutputSpec(), "stderr": OutputSpec()}
+        for name, default in defaults.items():
+            if getattr(spec, name) != default:
+                raise InvalidField("must not be given with pty, which takes its place", name)
 
 
 def _check_stdin(spec: ProcessSpec) -> None:

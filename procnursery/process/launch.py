@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from procnursery.process.channels import Channels
 from procnursery.process.files import DirectStream
 from procnursery.process.form import RLIMITS
 from procnursery.process.reaper import Child, Reaper, has_execed
-from procnursery.process.record import errno_name, fatal_signal_of
+from procnursery.process.record import RESOURCES, errno_name, fatal_signal_of
 from procnursery.spawner.plan import UNLIMITED, Plan
 from procnursery.spawner.proxy import Birth, Spawner
 
@@ -33,7 +32,6 @@ _POLICIES = {
     "rr": os.SCHED_RR,
 }
 _IO_CLASSES = {"none": 0, "realtime": 1, "best-effort": 2, "idle": 3}  # ioprio_set(2)
-_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT)
 
 
 @attrs.frozen
@@ -92,6 +90,7 @@ def make_plan(
         stderr_path=spec.stderr.path,
         stderr_append=spec.stderr.append,
         stderr_to_stdout=spec.stderr.mode == "stdout",
+        terminal=spec.pty is not None,
         gate=spec.hold,
     )
 
@@ -344,7 +343,7 @@ class Launch:
 def raise_for_resources(error: OSError, doing: str) -> NoReturn:
     """Tell the requester of an OSError that is the machine's state, not a defect."""
     number = error.errno or 0
-    if number not in _RESOURCES:
+    if number not in RESOURCES:
         raise error
     raise RequestError(
         "resource_exhausted",

@@ -33,6 +33,8 @@ from procnursery.signals import signal_name
 FactKind = Literal["ready", "exited", "eof", "closed"]
 State = Literal["starting", "held", "running", "exited", "closed"]
 Cause = Literal["own", "requested", "timeout", "oom", "disconnect", "shutdown"]
+RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT)
+"""What says that the machine lacks something at the moment."""
 MAX_ACTS = 64
 MAX_ARGV_BYTES = 4096
 _CAUSES = ("requested", "timeout", "disconnect", "shutdown")
@@ -57,7 +59,6 @@ class Record:
     """All that is known of one process.
 
     :ivar streams: the daemon's side of its output streams
-    :ivar modes: mode of every output stream
     :ivar followers: called with each fact as it happens
     :param incarnation: which life of its name this is
     :param events: where what happens is told
@@ -92,7 +93,6 @@ class Record:
         self.tree_usage: TreeUsage | None = None
         self.tree = TreeInfo(verdict="pending")
         self.streams: dict[str, Stream] = {}
-        self.modes: dict[str, str] = {}
         self.facts: list[Fact] = []
         self.followers: list[Callable[[Fact], None]] = []
         self._changed = trio.lowlevel.ParkingLot()
@@ -214,16 +214,18 @@ class Record:
             acts=tuple(self.acts),
             usage=self.usage,
             tree_usage=self.tree_usage,
-            streams={name: self._stream_info(name) for name in ("stdout", "stderr")},
+            streams={
+                "stdout": self._stream_info("stdout"),
+                "stderr": self._stream_info("stderr"),
+            },
             tree=self.tree,
             spec=self.spec if with_spec else None,
         )
 
-    def _stream_info(self, name: str) -> StreamInfo:
+    def _stream_info(self, name: Literal["stdout", "stderr"]) -> StreamInfo:
         if name in self.streams:
             return self.streams[name].log.info()
-        mode = self.modes.get(name, getattr(self.spec, name).mode)
-        return StreamInfo(mode=mode, first=0, end=0)
+        return StreamInfo(mode=self.spec.output_mode(name), first=0, end=0)
 
     def summary(self) -> ProcessSummary:
         """A snapshot for lists."""

@@ -1,13 +1,15 @@
-"""Output mode ``pipe``: a bounded ring in memory, fed from the program's pipe."""
+"""Output modes ``pipe`` and ``pty``: a bounded ring in memory, fed from the program's pipe or
+terminal."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
+from typing import Literal
 
 import trio
 
+from procnursery.process.ends import PipeEnd, Terminal
 from procnursery.process.output import DROPPED, Consumer, EofReason, StreamLog
 
 READ_SIZE = 262_144
@@ -16,24 +18,31 @@ COALESCE = 65_536
 
 
 class RingStream:
-    """Mode ``pipe``: a bounded ring in memory.
+    """A bounded ring in memory.
 
-    :param fd: read end of the program's pipe; owned by the stream
-    :param capacity: bytes held; the drain at the end may exceed it by one pipe's content
+    :param end: what the program writes arrives there
+    :param capacity: bytes held; the drain at the end may exceed it by what a pipe or terminal holds
     :param block: make the program wait when full; otherwise drop the oldest bytes
     """
 
-    def __init__(self, name: str, fd: int, *, capacity: int, block: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        end: PipeEnd | Terminal,
+        *,
+        capacity: int,
+        block: bool,
+        mode: Literal["pipe", "pty"] = "pipe",
+    ) -> None:
         self.name = name
-        self.log = StreamLog("pipe")
-        self._fd = fd
+        self.log = StreamLog(mode)
+        self._end = end
         self._capacity = capacity
         self._block = block
         self._chunks: deque[bytes | bytearray] = deque()
         self._consumers: set[Consumer] = set()
         self._released = 0
         self._room = trio.lowlevel.ParkingLot()
-        os.set_blocking(fd, False)
 
     readable = True
 
@@ -50,13 +59,13 @@ class RingStream:
             if room <= 0:
                 await self._room.park()
                 continue
-            await trio.lowlevel.wait_readable(self._fd)
+            await trio.lowlevel.wait_readable(self._end.fileno())
             self._take(min(room, READ_SIZE))
 
     def _take(self, limit: int) -> int:
         """Read once; returns how many bytes came. Sets eof when every writer has closed."""
         try:
-            data = os.read(self._fd, limit)
+            data = self._end.read(limit)
         except BlockingIOError:
             return 0
         if not data:
@@ -139,8 +148,7 @@ class RingStream:
             self._close("held_by_survivor")
 
     def _close(self, reason: EofReason) -> None:
-        trio.lowlevel.notify_closing(self._fd)
-        os.close(self._fd)
+        self._end.end_output()
         self.log.eof = reason
         self.log.changed()
         self._room.unpark_all()

@@ -173,7 +173,6 @@ class ManagedProcess:
         assert launch.child is not None
         record.pid = launch.child.pid
         record.streams = self.channels.streams
-        record.modes = self.channels.modes
         record.times = attrs.evolve(record.times, held=launch.held_at)
         record.state = "held"
         record.note("held", stamp(), record.pid)
@@ -216,7 +215,6 @@ class ManagedProcess:
         assert start.delivery is not None
         record.pid = launched.child.pid
         record.streams = self.channels.streams
-        record.modes = self.channels.modes
         record.times = attrs.evolve(record.times, exec=launched.executed, exec_seen=launched.seen)
         if record.release is not None:
             record.release = _achieved(record.release, launched.executed, missed=launched.missed)
@@ -336,8 +334,7 @@ class ManagedProcess:
                 await stream.finish()
                 self._eof(stream)
         await self._add_tails()
-        if self.channels.stdin is not None:
-            self.channels.stdin.shut()
+        self.channels.end()
         self.channels.close_notify()
         self.owner = None
         record, at = self.record, stamp()

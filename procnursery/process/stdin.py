@@ -1,34 +1,34 @@
-"""Standard input of mode ``pipe``, fed by offset so that a repeated write does no harm."""
+"""Standard input, a pipe or a terminal, fed by offset so that a repeated write does no harm."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable
 
 import trio
 
 from procnursery.errors import RequestError
+from procnursery.process.ends import PipeEnd, Terminal
 
 WINDOW = 1_048_576
 """Bytes of unanswered writes that one process may have."""
 
 
-class StdinPipe:
-    """The write end of a program's standard input.
+class Stdin:
+    """A program's standard input.
 
-    :param fd: owned by this object
+    :param end: the daemon's end of it
     :ivar taken: how many bytes the kernel has taken
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd: int | None = fd
+    def __init__(self, end: PipeEnd | Terminal) -> None:
+        self._end = end
+        self._last = b""
         self._turns: deque[trio.Event] = deque()
         self._unanswered = 0
         self._ended = False
         self.taken = 0
-        os.set_blocking(fd, False)
 
     def write(self, offset: int, data: bytes) -> Awaitable[int]:
         """Feed ``data``, whose first byte is at ``offset`` of the whole input; bytes that were
@@ -84,26 +84,36 @@ class StdinPipe:
             raise RequestError("stdin_closed", "stdin was closed before", end=self.taken)
         before = self.taken
         while view:
-            if self._fd is None:
-                raise self._reader_gone(before)
             try:
-                count = os.write(self._fd, view)
+                count = await self._put(view)
+            except BrokenPipeError:
+                raise self._reader_gone(before) from None
+            except trio.Cancelled:
+                if self.taken == before:
+                    raise
+                return self.taken  # some of it was taken, which the writer has to know
+            self.taken += count
+            view = view[count:]
+        return self.taken
+
+    async def _put(self, data: memoryview) -> int:
+        """Write once, as soon as there is room; returns how many bytes were taken.
+
+        :raises BrokenPipeError: nobody can read them
+        """
+        while self._end.fileno() >= 0:
+            try:
+                count = self._end.write(data)
             except BlockingIOError:
-                try:
-                    await trio.lowlevel.wait_writable(self._fd)
-                except trio.ClosedResourceError:
-                    raise self._reader_gone(before) from None
-                except trio.Cancelled:
-                    if self.taken == before:
-                        raise
-                    return self.taken  # some of it was taken, which the writer has to know
+                with contextlib.suppress(trio.ClosedResourceError):
+                    await trio.lowlevel.wait_writable(self._end.fileno())
             except BrokenPipeError:
                 self.shut()
-                raise self._reader_gone(before) from None
+                raise
             else:
-                self.taken += count
-                view = view[count:]
-        return self.taken
+                self._last = bytes(data[count - 1 : count])
+                return count
+        raise BrokenPipeError
 
     def _reader_gone(self, before: int) -> RequestError:
         return RequestError(
@@ -129,13 +139,19 @@ class StdinPipe:
                     f"stdin has taken {self.taken} bytes, not {offset}",
                     end=self.taken,
                 )
+            if not self._ended:
+                with contextlib.suppress(BrokenPipeError):  # nobody is left to be told
+                    await self._mark_the_end()
             self._ended = True
             self.shut()
             return self.taken
 
+    async def _mark_the_end(self) -> None:
+        """If it is cancelled in between, the next close types what is missing."""
+        if self._end.fileno() >= 0:
+            for mark in self._end.end_marks(self._last):
+                await self._put(memoryview(bytes([mark])))
+
     def shut(self) -> None:
-        """Close the pipe; a write in progress finds its reader gone."""
-        if self._fd is not None:
-            trio.lowlevel.notify_closing(self._fd)
-            os.close(self._fd)
-            self._fd = None
+        """No more input comes; a write in progress finds its reader gone."""
+        self._end.end_input()

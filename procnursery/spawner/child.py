@@ -71,6 +71,7 @@ class Child:
                 ("session", os.setsid),
                 ("signals", self._signals),
                 ("stdio", self._stdio),
+                ("stdio", self._control_terminal),
                 ("rlimits", self._raise_limits),
                 ("affinity", self._affinity),
                 ("scheduler", self._scheduler),
@@ -134,7 +135,7 @@ class Child:
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         sources = []
         for name in ("stdin", "stdout", "stderr"):
-            fd = self.descriptors.get(name, null)
+            fd = self.descriptors.get("stdin" if self.plan.terminal else name, null)
             while fd < 3:
                 fd = os.dup(fd)
                 os.set_inheritable(fd, False)
@@ -145,6 +146,11 @@ class Child:
             os.dup2(fd, target)
         if self.plan.stderr_to_stdout:
             os.dup2(1, 2)
+
+    def _control_terminal(self) -> None:
+        """The session has no terminal yet; its leader makes this one its own."""
+        if self.plan.terminal:
+            system.control_terminal(0)
 
     def _limits(self) -> list[tuple[int, tuple[int, int], tuple[int, int]]]:
         """(resource, wanted, present) with unlimited as RLIM_INFINITY."""

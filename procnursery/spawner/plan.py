@@ -12,7 +12,8 @@ AF_UNIX SOCK_SEQPACKET socketpair. Each message on it asks for one child: a Mess
 ``report``
     one end of a SOCK_SEQPACKET socketpair for the reports on this child; mandatory
 ``stdin``, ``stdout``, ``stderr``
-    what the child gets there; absent: the file that the plan names, else /dev/null
+    what the child gets there; absent: the file that the plan names, else /dev/null. With
+    ``terminal`` in the plan ``stdin`` is a terminal, which the child gets as all three
 ``cgroup``
     the directory of the cgroup v2 leaf that the child is born into; absent: the spawner's own
 
@@ -92,6 +93,7 @@ class Plan:
     :param rlimits: [resource, soft, hard] each
     :param scheduler: [policy, priority]
     :param ionice: [class, level]
+    :param terminal: ``stdin`` becomes stdout and stderr, too, and the controlling terminal
     """
 
     __slots__ = (
@@ -114,6 +116,7 @@ class Plan:
         "stdin_path",
         "stdout_append",
         "stdout_path",
+        "terminal",
         "uid",
         "umask",
     )
@@ -141,6 +144,7 @@ class Plan:
         stderr_path: bytes | None = None,
         stderr_append: bool = False,
         stderr_to_stdout: bool = False,
+        terminal: bool = False,
         gate: bool = False,
     ) -> None:
         self.argv = argv
@@ -163,6 +167,7 @@ class Plan:
         self.stderr_path = stderr_path
         self.stderr_append = stderr_append
         self.stderr_to_stdout = stderr_to_stdout
+        self.terminal = terminal
         self.gate = gate
 
     def to_bytes(self) -> bytes:

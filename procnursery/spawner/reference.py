@@ -75,7 +75,8 @@ class Spawner:
             try:
                 self._serve(data, list(numbers), flags)
             finally:
-                for fd in numbers:
+                # The report last: when the daemon sees its end, no other is held here any more.
+                for fd in reversed(numbers):
                     os.close(fd)
         if self._sweeper:
             self._become_sweeper()

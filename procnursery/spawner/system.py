@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import signal
+import termios
 import time
 
 SYS_CLONE3 = 435
@@ -142,6 +144,15 @@ def reset_hidden_signals() -> None:
         if _syscall(action, number, ctypes.byref(default), None, _SIGSET_BYTES) != 0:
             error = ctypes.get_errno()
             raise OSError(error, os.strerror(error))
+
+
+def control_terminal(fd: int) -> None:
+    """TIOCSCTTY of tty_ioctl(4): the terminal becomes that of the caller's session, and the
+    caller's process group its foreground.
+
+    :raises OSError: it belongs to another session, or the caller does not lead one without
+    """
+    fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
 
 
 def set_limit(number: int, soft: int, hard: int) -> None:

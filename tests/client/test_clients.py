@@ -21,6 +21,7 @@ from procnursery.errors import (
     RequestError,
     StartFailed,
 )
+from procnursery.model import PtySpec
 from tests.daemons import Daemon
 
 Call = Callable[..., Any]
@@ -243,6 +244,43 @@ def test_local_runs_beside_the_caller(tmp_path: Path, monkeypatch: pytest.Monkey
         assert client.run(["pwd"]).stdout == f"{tmp_path}\n".encode()
         pid = client.hello.daemon.pid
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_terminal(client: Any) -> None:
+    """A writer, one reader, a size that changes."""
+    script = "trap 'stty size' WINCH; stty -echo; stty size; while :; do sleep 0.02; done"
+    process = client.start(["sh", "-c", script], pty=(33, 101))
+    assert process.stderr is None
+    assert process.stdout.readline() == b"33 101\r\n"
+    process.resize(50, 132)
+    assert process.stdout.readline() == b"50 132\r\n"
+    process.stop(grace=0)
+    with pytest.raises(RequestError, match="no_pty"):
+        client.start(["true"]).resize(3, 3)
+    other = client.start(["sh", "-c", "stty -echo; echo ready; cat"], pty=PtySpec(rows=5))
+    assert other.stdout.readline() == b"ready\r\n"
+    other.stdin.write(b"line\n")
+    other.stdin.close()
+    assert other.stdout.read() == b"line\r\n"
+    assert other.wait().code == 0
+    with pytest.raises(RequestError, match="not_running"):
+        other.resize(3, 3)
+    again = client.get(other.id)
+    assert (again.stdin is None, again.stdout is None, again.stderr) == (False, False, None)
+
+
+def test_run_in_a_terminal(client: Any) -> None:
+    result = client.run(["sh", "-c", "cat; tty; echo err >&2"], pty=(24, 80), input=b"in\n")
+    assert result.stdout.startswith(b"in\r\nin\r\n/dev/pts/")
+    assert result.stdout.endswith(b"\r\nerr\r\n")
+    assert result.stderr == b""
+
+
+def test_sizes_that_are_none(client: Any) -> None:
+    with pytest.raises(TypeError, match="rows, columns"):
+        client.start(["true"], pty=24)
+    with pytest.raises(RequestError, match=r"spec\.stdin"):
+        client.start(["true"], pty=(24, 80), stdin="pipe")
 
 
 def test_facts_and_samples(client: Any) -> None:

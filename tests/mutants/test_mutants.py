@@ -17,13 +17,14 @@ from tests.mutants.machine import MACHINE
 from tests.mutants.mutant import Mutant
 from tests.mutants.processes import PROCESSES
 from tests.mutants.streams import STREAMS
+from tests.mutants.terminals import TERMINALS
 from tests.mutants.wire import WIRE
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = "6"
 """Seconds that the suite waits for what a mutant may never do."""
 
-MUTANTS = [*WIRE, *PROCESSES, *LIVES, *STREAMS, *CAMPAIGN, *MACHINE]
+MUTANTS = [*WIRE, *PROCESSES, *LIVES, *STREAMS, *CAMPAIGN, *MACHINE, *TERMINALS]
 
 
 def suite(package: Path, must: str, containment: str = "auto") -> subprocess.CompletedProcess[str]:

@@ -28,6 +28,7 @@ CAPABILITIES = (
     "output.direct",
     "output.pipe",
     "output.spool",
+    "pty",
     "ready",
     "stdin.offset",
     "timed",

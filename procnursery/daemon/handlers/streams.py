@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable
+from typing import Literal
 
 import trio
 
@@ -14,7 +15,7 @@ from procnursery.errors import RequestError
 from procnursery.process.output import Stream
 from procnursery.process.record import errno_name
 from procnursery.process.run import ManagedProcess
-from procnursery.process.stdin import StdinPipe
+from procnursery.process.stdin import Stdin
 from procnursery.process.supervisor import Supervisor
 from procnursery.protocol import messages as m
 
@@ -34,6 +35,7 @@ class StreamHandlers:
             "output.read": self._read,
             "output.subscribe": self._subscribe,
             "output.unsubscribe": self._unsubscribe,
+            "pty.resize": self._resize,
         }
 
     def _started(self, process_id: str) -> ManagedProcess:
@@ -56,7 +58,7 @@ class StreamHandlers:
     async def _taken(work: Awaitable[int]) -> m.StdinResult:
         return m.StdinResult(offset=await work)
 
-    def _stdin(self, process_id: str) -> StdinPipe:
+    def _stdin(self, process_id: str) -> Stdin:
         process = self._started(process_id)
         stdin = process.channels.stdin
         if stdin is None:
@@ -65,16 +67,27 @@ class StreamHandlers:
             )
         return stdin
 
+    def _resize(self, _session: Session, params: m.ResizeParams) -> m.ResizeResult:
+        process = self._supervisor.get(params.id)
+        if process.spec.pty is None:
+            raise RequestError("no_pty", f"process {params.id} has no terminal")
+        if process.record.state != "running":
+            raise RequestError("not_running", f"process {params.id} is {process.record.state}")
+        terminal = process.channels.terminal
+        assert terminal is not None  # it hangs up when the process is closed
+        terminal.resize(params.rows, params.columns)
+        return m.ResizeResult()
+
     # Output
 
-    def _stream(self, process_id: str, name: str) -> Stream:
+    def _stream(self, process_id: str, name: Literal["stdout", "stderr"]) -> Stream:
         process = self._started(process_id)
         try:
             stream = process.channels.streams[name]
         except KeyError:
             raise RequestError(
                 "no_stream",
-                f"{name} of process {process_id} has mode {getattr(process.spec, name).mode}",
+                f"{name} of process {process_id} has mode {process.spec.output_mode(name)}",
             ) from None
         if not stream.readable:
             raise RequestError(
