@@ -6,13 +6,17 @@ import contextlib
 import fnmatch
 import re
 import socket
+from collections.abc import Mapping
 
+import attrs
 import trio
 
-from procnursery.model import ReadySpec
+from procnursery.host.clock import stamp
+from procnursery.model import ReadyInfo, ReadySpec
 from procnursery.paths import TcpAddress, UnixAddress, parse_address
 from procnursery.process.channels import Channels
 from procnursery.process.output import Stream
+from procnursery.process.record import Record
 
 MAX_LINE = 4096
 READ_SIZE = 65_536
@@ -22,7 +26,42 @@ FIRST_TRY, LONGEST_TRY = 0.01, 0.25
 ATTEMPT = 5.0
 
 
-async def wait_ready(ready: ReadySpec, channels: Channels) -> None:
+class Readiness:
+    """Whether one process has become ready, as its record tells."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is neither ready nor has failed to be."""
+        return self._record.ready is not None and self._record.ready.state == "waiting"
+
+    async def watch(self, channels: Channels) -> None:
+        """Wait until the process shows that it is ready, and tell of it."""
+        ready = self._record.spec.ready
+        assert ready is not None
+        await _wait_ready(ready, channels)
+        if self.waiting:
+            at = stamp()
+            self._record.ready = ReadyInfo(state="ready", at=at)
+            self._record.add_fact("ready", at, None)
+
+    def fail(self, reason: str) -> None:
+        """It will not become ready any more."""
+        if self.waiting:
+            self._record.ready = ReadyInfo(state="failed", at=stamp(), reason=reason)
+            self._record.changed()
+
+    async def add_tails(self, streams: Mapping[str, Stream]) -> None:
+        """Note what a process that failed to become ready has written last; its output is final."""
+        ready = self._record.ready
+        if ready is not None and ready.state == "failed":
+            tails = {name: await _tail(one) for name, one in streams.items() if one.readable}
+            self._record.ready = attrs.evolve(ready, tails=tails)
+
+
+async def _wait_ready(ready: ReadySpec, channels: Channels) -> None:
     """Wait until the process shows that it is ready; for ever if it never does."""
     if ready.mode == "notify":
         assert channels.notify is not None
@@ -84,7 +123,7 @@ async def _wait_port(text: str) -> None:
         pause = min(LONGEST_TRY, pause * 1.5)
 
 
-async def tail_of(stream: Stream) -> bytes:
+async def _tail(stream: Stream) -> bytes:
     """The last bytes of a stream that are kept, at most :data:`TAIL`."""
     stream.refresh()
     log = stream.log

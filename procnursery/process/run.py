@@ -11,12 +11,12 @@ import trio
 from procnursery.containment.tree import Tree
 from procnursery.errors import RequestError, StartFailed
 from procnursery.host.clock import monotonic_seconds, seconds_between, stamp
-from procnursery.model import Outcome, ProcessSpec, ReadyInfo, ReleaseInfo, Stamp, Time
+from procnursery.model import Outcome, ProcessSpec, ReleaseInfo, Stamp, Time
 from procnursery.process.channels import Channels, needs_directory
 from procnursery.process.delivery import Delivery, StopCause, Target
 from procnursery.process.ending import VERIFY, Ladder, TreeEnd
 from procnursery.process.output import Stream
-from procnursery.process.readiness import tail_of, wait_ready
+from procnursery.process.readiness import Readiness
 from procnursery.process.reaper import Child
 from procnursery.process.record import Record
 from procnursery.process.starting import Start, Stop
@@ -39,6 +39,7 @@ class ManagedProcess:
         self._start = Start(record, surroundings)
         self._end: TreeEnd | None = None
         self._ladder: Ladder | None = None
+        self._readiness = Readiness(record)
         self._timeout_at = math.inf
         self._ready_by = math.inf
         self._lease_until = math.inf
@@ -147,7 +148,7 @@ class ManagedProcess:
                 pumps.start_soon(self._watch_alarms)
             if await self._executed():
                 if self.spec.ready is not None:
-                    pumps.start_soon(self._watch_readiness)
+                    pumps.start_soon(self._readiness.watch, self.channels)
                 await self._until_exit()
             await end.wait_verdict()
             pumps.cancel_scope.cancel()
@@ -250,43 +251,14 @@ class ManagedProcess:
                 self._timeout_at = math.inf
                 self.request_stop(cause="timeout", by="daemon")
             if now >= self._ready_by:
-                assert self.spec.ready is not None
-                self._failed_to_be_ready(f"not ready after {self.spec.ready.timeout:g} s")
-                self.request_stop(cause="timeout", by="daemon")
+                self._ready_by = math.inf
+                if self._readiness.waiting:
+                    assert self.spec.ready is not None
+                    self._readiness.fail(f"not ready after {self.spec.ready.timeout:g} s")
+                    self.request_stop(cause="timeout", by="daemon")
             if now >= self._lease_until:
                 self._lease_until = math.inf
                 self._stop_for_want_of_owner()
-
-    # Readiness
-
-    async def _watch_readiness(self) -> None:
-        ready = self.spec.ready
-        assert ready is not None
-        await wait_ready(ready, self.channels)
-        record = self.record
-        if record.ready is not None and record.ready.state == "waiting":
-            self._ready_by = math.inf
-            at = stamp()
-            record.ready = ReadyInfo(state="ready", at=at)
-            record.add_fact("ready", at, None)
-
-    def _failed_to_be_ready(self, reason: str) -> None:
-        self._ready_by = math.inf
-        record = self.record
-        if record.ready is not None and record.ready.state == "waiting":
-            record.ready = ReadyInfo(state="failed", at=stamp(), reason=reason)
-            record.changed()
-
-    async def _add_tails(self) -> None:
-        """What a process that failed to become ready has written last; its output is final."""
-        record = self.record
-        if record.ready is not None and record.ready.state == "failed":
-            tails = {
-                name: await tail_of(stream)
-                for name, stream in self.channels.streams.items()
-                if stream.readable
-            }
-            record.ready = attrs.evolve(record.ready, tails=tails)
 
     # Until the main process has ended
 
@@ -323,8 +295,7 @@ class ManagedProcess:
         record = self.record
         self._signals.detach()
         record.record_exit(child.status, child.rusage, launched.setup, child.at)
-        if self.spec.ready is not None:
-            self._failed_to_be_ready(f"the program {record.outcome} before it was ready")
+        self._readiness.fail(f"the program {record.outcome} before it was ready")
 
     # After that
 
@@ -333,7 +304,7 @@ class ManagedProcess:
             if stream.log.eof is None:
                 await stream.finish()
                 self._eof(stream)
-        await self._add_tails()
+        await self._readiness.add_tails(self.channels.streams)
         self.channels.end()
         self.channels.close_notify()
         self.owner = None

@@ -120,15 +120,15 @@ CAMPAIGN = [
     ),
     Mutant(
         "PN-9.11-4",
-        "process/run.py",
+        "process/readiness.py",
         'record.add_fact("ready", at, None)',
         'record.note("ready", at, None)',
     ),
     Mutant(
         "PN-9.11-5",
         "process/run.py",
-        'self._failed_to_be_ready(f"not ready after {self.spec.ready.timeout:g} s")',
-        'self._failed_to_be_ready("timeout")',
+        'self._readiness.fail(f"not ready after {self.spec.ready.timeout:g} s")',
+        'self._readiness.fail("timeout")',
     ),
     Mutant(
         "PN-9.11-6",
