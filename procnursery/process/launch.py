@@ -42,7 +42,8 @@ class Launched:
 
     :ivar executed: stamped by the child just before exec
     :ivar seen: when the daemon knew that exec had succeeded
-    :ivar setup: user µs, system µs, max RSS in KiB that the child used before exec
+    :ivar setup: user µs, system µs that the child used before exec, and the max RSS in KiB that it
+        can have had at most
     :ivar missed: whether a child with a gate knew of its release only after its instant
     """
 

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 DEFAULT_PATH = b"/bin:/usr/bin"
 """Where execvp(3) looks when there is no PATH."""
 FAILED_STATUS = 127
+EXEC_PAGES = 256
+"""Pages that the child touches between its last look at its own size and the point in execve(2)
+where the kernel notes the largest size of the image that ends, beside what :func:`_room_for_exec`
+counts. Measured: at most 70 of 4 KiB, most of them code that the kernel maps in pieces of 64 KiB."""
+COUNTED_LATE = 4
+"""On so many CPUs at most a child that lives for milliseconds has pages that are not counted yet."""
 SPIN_NS = 200_000
 """How long before its instant a child stops to sleep, where a core is free to be kept busy."""
 
@@ -285,13 +291,14 @@ class Child:
         if not plan.gate:
             self._prepare_exec()
         environment, candidates = self._environment, self._files
+        room = _room_for_exec(plan)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._tell(
             "exec",
             *_clocks(),
             round(usage.ru_utime * 1e6),
             round(usage.ru_stime * 1e6),
-            usage.ru_maxrss,
+            usage.ru_maxrss + room,
         )
         denied = False
         for candidate in candidates:
@@ -312,6 +319,19 @@ def _larger(first: int, second: int) -> int:
     if resource.RLIM_INFINITY in (first, second):
         return resource.RLIM_INFINITY
     return max(first, second)
+
+
+def _room_for_exec(plan: Plan) -> int:
+    """KiB by which this image can still grow until execve(2) lets go of it. What it has occupied
+    by then, getrusage(2) counts for the program.
+
+    os.execve copies every string, with pointers, headers and rounding. Since Linux 6.2 each CPU
+    keeps back up to max(32, 2 * CPUs) pages of a size before it adds them to the sum.
+    """
+    strings = (*plan.argv, *plan.env)
+    copies = sum(map(len, strings)) + 128 * len(strings)
+    pages = EXEC_PAGES + COUNTED_LATE * max(32, 2 * (os.cpu_count() or 1))
+    return (copies + pages * resource.getpagesize()) // 1024
 
 
 def _place(fd: int, target: int) -> None:
