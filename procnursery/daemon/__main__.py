@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import logging
 import os
 import secrets
 import socket
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import attrs
 import trio
 
 import procnursery
@@ -23,6 +26,7 @@ from procnursery.daemon.config import Config, ConfigError, load_config
 from procnursery.daemon.listeners import Listener, ListenError, listen
 from procnursery.daemon.logs import set_up_logging
 from procnursery.daemon.main import Setting, run_daemon
+from procnursery.daemon.shortage import shortage
 from procnursery.paths import UnixAddress
 from procnursery.process.state import StateDirectory, StateDirectoryError
 
@@ -90,13 +94,27 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--embedded-fd and --listen exclude each other")
     try:
         return _run(options)
+    except UsageError as error:
+        print(f"procnurseryd: {error}", file=sys.stderr)
+        return EXIT_USAGE
     except (ConfigError, ContainmentUnavailable, ListenError, StateDirectoryError) as error:
         print(f"procnurseryd: {error}", file=sys.stderr)
         return EXIT_CANNOT_START
+    except (OSError, BaseExceptionGroup) as error:
+        lacking = shortage(error)
+        if lacking is None:
+            raise
+        print(f"procnurseryd: cannot start: {lacking}", file=sys.stderr)
+        return EXIT_CANNOT_START
+
+
+class UsageError(Exception):
+    """An option that cannot be obeyed; the message says which and why."""
 
 
 def _run(options: argparse.Namespace) -> int:
     embedded = options.embedded_fd is not None
+    _check_descriptors(options)
     config_path = _config_path(options, embedded)
     config = load_config(config_path, _overrides(options))
     set_up_logging(config.log_format, "warning" if embedded else config.log_level)
@@ -104,6 +122,7 @@ def _run(options: argparse.Namespace) -> int:
     config.allowed_uids()
     state = StateDirectory(_state_path(config, embedded))
     try:
+        _tell_of_leftovers(state)
         instance = secrets.token_hex(8)
         chosen = choose(config.containment, instance=instance, cgroup_root=config.cgroup_root)
         listeners: list[Listener] = []
@@ -125,19 +144,61 @@ def _run(options: argparse.Namespace) -> int:
         finally:
             for listener in listeners:
                 listener.close()
+            chosen.containment.close()
     finally:
         state.close()
 
 
 def _serve(setting: Setting) -> int:
+    served = False
+
+    def ready() -> None:
+        nonlocal served
+        served = True
+        setting.ready()
+
     try:
-        trio.run(run_daemon, setting)
-    except BaseException:
+        trio.run(run_daemon, attrs.evolve(setting, ready=ready))
+    except BaseException as error:
+        if not served and shortage(error) is not None:
+            raise  # it has not begun, for a reason that lies outside
         logging.getLogger(__name__).critical(
             "the daemon failed; its processes were stopped", exc_info=True
         )
         return EXIT_DEFECT
     return 0
+
+
+def _check_descriptors(options: argparse.Namespace) -> None:
+    """What was handed down is there, and is not handed on to the spawner.
+
+    :raises UsageError: it is not
+    """
+    if (fd := options.ready_fd) is not None:
+        try:
+            writable = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+            os.set_inheritable(fd, False)
+        except (OSError, OverflowError, ValueError):
+            writable = False
+        if not writable:
+            raise UsageError(f"--ready-fd {fd}: there is no descriptor {fd} open for writing")
+    if (fd := options.embedded_fd) is not None:
+        try:
+            is_socket = stat.S_ISSOCK(os.fstat(fd).st_mode)
+        except (OSError, OverflowError):
+            is_socket = False
+        if not is_socket:
+            raise UsageError(f"--embedded-fd {fd}: there is no descriptor {fd} that is a socket")
+
+
+def _tell_of_leftovers(state: StateDirectory) -> None:
+    processes, size = state.leftovers()
+    if processes:
+        logging.getLogger(__name__).warning(
+            "earlier daemons left the output of processes, which this one does not know; "
+            "it can be deleted",
+            extra={"processes": processes, "bytes": size, "path": str(state.path / "output")},
+        )
 
 
 def _config_path(options: argparse.Namespace, embedded: bool) -> Path | None:
@@ -177,7 +238,12 @@ def _announcer(fd: int | None, listeners: list[Listener], chosen: Chosen) -> Cal
             "ready", extra={"listen": ",".join(addresses), "containment": chosen.kind}
         )
         if fd is not None:
-            os.write(fd, json.dumps({"listen": addresses}).encode() + b"\n")
+            try:
+                os.write(fd, json.dumps({"listen": addresses}).encode() + b"\n")
+            except OSError as error:  # whoever was to be told is gone, or has no room
+                logging.getLogger(__name__).warning(
+                    "nobody could be told of readiness", extra={"fd": fd, "error": error.strerror}
+                )
             os.close(fd)
 
     return announce
