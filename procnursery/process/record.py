@@ -152,8 +152,8 @@ class Record:
     ) -> None:
         """The main process was reaped.
 
-        :param setup: user µs and system µs that it had used before exec, and the max RSS in KiB that
-            it can have had by then at most
+        :param setup: user µs and system µs that it had used before exec, and the most KiB that it
+            can have had resident by then
         """
         if os.WIFSIGNALED(status):
             name = signal_name(os.WTERMSIG(status))

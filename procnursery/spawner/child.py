@@ -27,11 +27,11 @@ DEFAULT_PATH = b"/bin:/usr/bin"
 """Where execvp(3) looks when there is no PATH."""
 FAILED_STATUS = 127
 EXEC_PAGES = 256
-"""Pages that the child touches between its last look at its own size and the point in execve(2)
-where the kernel notes the largest size of the image that ends, beside what :func:`_room_for_exec`
-counts. Measured: at most 70 of 4 KiB, most of them code that the kernel maps in pieces of 64 KiB."""
+"""Pages that a child may still touch between its last look at its own size and the point in
+execve(2) where the kernel notes the largest size of the image that ends, beside copies of strings.
+Measured: at most 133 of 4 KiB, most of them code, which the kernel maps in pieces of 64 KiB."""
 COUNTED_LATE = 4
-"""On so many CPUs at most a child that lives for milliseconds has pages that are not counted yet."""
+"""On so many CPUs at most a child has pages that are not counted yet: it lives for milliseconds."""
 SPIN_NS = 200_000
 """How long before its instant a child stops to sleep, where a core is free to be kept busy."""
 

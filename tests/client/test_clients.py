@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -241,3 +242,15 @@ def test_local_runs_beside_the_caller(tmp_path: Path, monkeypatch: pytest.Monkey
         assert client.run(["pwd"]).stdout == f"{tmp_path}\n".encode()
         pid = client.hello.daemon.pid
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_relative_directory(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative to the caller's beside the caller, to the user's home on a daemon."""
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with blocking.connect("local:") as local:
+        assert local.run(["pwd"], cwd="inner").stdout == f"{tmp_path}/inner\n".encode()
+    with pytest.raises(StartFailed) as caught:
+        client.start(["pwd"], cwd="no/such/inner")
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    assert caught.value.data["file"] == os.fsencode(os.path.join(home, "no/such/inner"))
