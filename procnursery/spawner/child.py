@@ -18,6 +18,7 @@ import msgpack
 
 from procnursery.spawner import system
 from procnursery.spawner.plan import UNLIMITED, Plan
+from procnursery.spawner.refusals import explain, explain_limit
 
 TYPE_CHECKING = False  # typing's own would import typing, which this small program does without
 if TYPE_CHECKING:
@@ -37,7 +38,14 @@ SPIN_NS = 200_000
 
 
 class StageError(Exception):
-    """What is wrong with a stage, where no errno says it."""
+    """What is wrong with a stage, where an errno does not say it.
+
+    :param number: errno, where a system call was refused all the same
+    """
+
+    def __init__(self, message: str, number: int | None = None) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class Child:
@@ -98,9 +106,11 @@ class Child:
                 self.stage = stage
                 step()
         except OSError as error:
-            self._fail(error.errno, None)
+            self._fail(error.errno, explain(self.stage, error.errno, self.plan))
+        except StageError as error:
+            self._fail(error.number, str(error))
         except BaseException as error:  # the child must never return into the spawner's loop
-            self._fail(None, str(error) if isinstance(error, StageError) else repr(error))
+            self._fail(None, repr(error))
         finally:
             os._exit(FAILED_STATUS)
 
@@ -167,12 +177,12 @@ class Child:
         for number, wanted, present in self._limits():
             raised = (_larger(wanted[0], present[0]), _larger(wanted[1], present[1]))
             if raised != present:
-                system.set_limit(number, *raised)
+                _set_limit(number, raised, present)
 
     def _lower_limits(self) -> None:
         for number, wanted, present in self._limits():
             if wanted != present:
-                system.set_limit(number, *wanted)
+                _set_limit(number, wanted, present)
 
     def _affinity(self) -> None:
         if self.plan.affinity is not None:
@@ -332,6 +342,14 @@ def _room_for_exec(plan: Plan) -> int:
     copies = sum(map(len, strings)) + 128 * len(strings)
     pages = EXEC_PAGES + COUNTED_LATE * max(32, 2 * (os.cpu_count() or 1))
     return (copies + pages * resource.getpagesize()) // 1024
+
+
+def _set_limit(number: int, wanted: tuple[int, int], present: tuple[int, int]) -> None:
+    try:
+        system.set_limit(number, *wanted)
+    except OSError as error:
+        why = explain_limit(error.errno or 0, number, wanted, present)
+        raise StageError(why, error.errno) from error
 
 
 def _place(fd: int, target: int) -> None:
