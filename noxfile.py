@@ -131,5 +131,5 @@ def coverage(session: nox.Session) -> None:
 @nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
     """Print speed and size beside the floor, in one interleaved run."""
-    install(session, "benchmarks")
+    install(session)
     session.run("python", "-m", "benchmarks", *session.posargs)

@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--strict", action="store_true", help="fail if a ratio is missed, too")
     options = parser.parse_args()
     failed = False
-    for lines in (size.idle(), size.memory_at_work()):
+    for lines in (size.idle(), size.sampling(), size.memory_at_work()):
         failed |= not show(lines)
     missed = not show(speed.command_line(options.rounds))
     with compiled_floor() as program:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from procnursery.client.blocking import connect
 CONNECTIONS = PROCESSES = 50
 QUIET = 10.0
 BYTES = 200_000_000
+SAMPLES, TREES = 200, 10
 
 
 def idle() -> Iterator[Line]:
@@ -43,6 +45,29 @@ def idle() -> Iterator[Line]:
         yield Line(
             f"resident set of the {name}", megabytes(size), f"<= {limit / 1e6:g} MB", size <= limit
         )
+
+
+def sampling() -> Iterator[Line]:
+    """What samples of the machine cost."""
+    groups = ("cpu", "load", "memory", "disk", "network")
+    with running_daemon() as (address, daemon), connect(address) as connection:
+        before = daemon.memory_info().rss
+        facts = connection.facts()
+        costs = [connection.sample(groups).cost_ns for _ in range(SAMPLES)]
+        after = daemon.memory_info().rss
+        for _ in range(TREES):
+            connection.start(["sleep", "1000"])
+        of_trees = [connection.sample(["processes"]).cost_ns for _ in range(SAMPLES)]
+    yield Line("facts of the machine", _milliseconds(facts.cost_ns))
+    yield Line("sample of the machine, median", _milliseconds(statistics.median(costs)))
+    yield Line(f"sample of {TREES} processes, median", _milliseconds(statistics.median(of_trees)))
+    yield Line(
+        "resident set of the daemon, first facts and samples", f"+{megabytes(after - before)}"
+    )
+
+
+def _milliseconds(nanoseconds: float) -> str:
+    return f"{nanoseconds / 1e6:.2f} ms"
 
 
 def _resident(pid: int) -> int:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,23 @@ def why_no_other_user() -> str | None:
     return None if probe.returncode == 0 else unreadable
 
 
+def hiding(*files: str) -> list[str]:
+    """Command that executes another one for which these files are empty."""
+    mounts = " && ".join(f"mount --bind /dev/null {file}" for file in files)
+    return ["unshare", "--mount", "sh", "-ec", f'{mounts} && exec "$@"', "sh"]
+
+
+def why_no_hiding() -> str | None:
+    """Why :func:`hiding` is not possible here; None: it is."""
+    try:
+        done = subprocess.run(
+            [*hiding("/proc/meminfo"), "true"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        return f"{error.filename} is not installed"
+    return None if done.returncode == 0 else f"no mount is possible: {done.stderr.strip()}"
+
+
 def _environment(user: int | None) -> dict[str, str]:
     """This one; another user cannot write what a measurement of coverage collects."""
     dropped = () if user is None else ("COVERAGE_PROCESS_START",)
@@ -79,6 +96,7 @@ class Daemon:
         config: str = "",
         insecure: bool = False,
         user: int | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         directory.mkdir(exist_ok=True)
@@ -89,6 +107,7 @@ class Daemon:
         self.log = (directory / "log").open("ab")
         self.process = subprocess.Popen(
             [
+                *prefix,
                 *(sys.executable, "-P", "-m", "procnursery.daemon"),
                 *("--listen", *(listen or [f"unix://{directory}/s"])),
                 *("--state-dir", str(directory / "state")),
@@ -156,9 +175,15 @@ def running_daemon(
     config: str = "",
     insecure: bool = False,
     user: int | None = None,
+    prefix: Sequence[str] = (),
 ) -> Iterator[Daemon]:
-    """A daemon that must end well, unless the test has killed it."""
-    daemon = Daemon(directory, listen=listen, config=config, insecure=insecure, user=user)
+    """A daemon that must end well, unless the test has killed it.
+
+    :param prefix: command that executes the daemon
+    """
+    daemon = Daemon(
+        directory, listen=listen, config=config, insecure=insecure, user=user, prefix=prefix
+    )
     try:
         yield daemon
         if daemon.process.poll() is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import click
@@ -15,13 +16,34 @@ from procnursery.cli.target import Target
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
 @click.pass_obj
 def info(target: Target, as_json: bool) -> None:
-    """Show what the daemon is, how it holds process trees together, and what it holds."""
+    """Show what the daemon is and holds, how it holds process trees together, and what its
+    machine is."""
     with target.connect() as connection:
         result = connection.info()
+        # a daemon of another version or language may not know it
+        facts = connection.facts() if "host" in connection.hello.capabilities else None
     if as_json:
-        print_json(result)
+        print_json(plain(result) | {"facts": plain(facts)})
+        return
+    print_fields(plain(result))
+    if facts is None:
+        return
+    lines = [(name, str(value)) for name, value in facts.values.items()]
+    lines += [(one.field, f"unavailable: {one.reason}") for one in facts.unavailable]
+    if sys.stdout.isatty():
+        _print_table(lines)
     else:
-        print_fields(plain(result))
+        print_fields({"facts": dict(lines)})
+
+
+def _print_table(lines: list[tuple[str, str]]) -> None:
+    from rich.console import Console  # only a table for people needs it
+    from rich.table import Table
+
+    table = Table("FACT", "VALUE", box=None, pad_edge=False)
+    for line in lines:
+        table.add_row(*line)
+    Console(markup=False, highlight=False, emoji=False).print(table)
 
 
 @click.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 from typing import Any, NoReturn
@@ -11,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 import procnursery
-from procnursery.cli.status import FAILURE, complain
+from procnursery.cli.status import FAILURE, complain, reader_gone
 from procnursery.cli.target import Target
 from procnursery.errors import ProcnurseryError
 
@@ -28,6 +27,7 @@ _COMMANDS = {
     "events": "events",
     "inspect": "inspect",
     "info": "info",
+    "stats": "stats",
     "ping": "info",
     "stdio": "stdio",
 }
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        status = _reader_gone()
+        status = reader_gone()
     sys.exit(status)
 
 
@@ -115,13 +115,7 @@ def _run(arguments: list[str] | None) -> int:
         complain(str(error))
         return FAILURE
     except BrokenPipeError:
-        return _reader_gone()
+        return reader_gone()
     except (KeyboardInterrupt, click.Abort):
         return 128 + signal.SIGINT
     return result if isinstance(result, int) else 0
-
-
-def _reader_gone() -> int:
-    """Whoever read our output has left: end as SIGPIPE would, without a further word."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 128 + signal.SIGPIPE

@@ -30,11 +30,9 @@ def ps(
 ) -> None:
     """List the processes that the daemon knows, oldest first."""
     with target.connect_to_lasting("ps") as connection:
-        processes = [
-            one
-            for one in connection.list(name=name, labels=dict(labels))
-            if not live or one.state != "closed"
-        ]
+        processes = connection.list(name=name, labels=dict(labels))
+    if live:
+        processes = [one for one in processes if one.state != "closed"]
     if as_json:
         print_json(processes)
     else:
@@ -45,9 +43,8 @@ def _print_table(processes: list[ProcessSummary]) -> None:
     from rich.console import Console  # only a table for people needs it
     from rich.table import Table
 
-    table = Table(
-        "ID", "NAME", "STATE", "PID", "STARTED", "OUTCOME", "COMMAND", box=None, pad_edge=False
-    )
+    columns = ("ID", "NAME", "STATE", "PID", "STARTED", "OUTCOME", "COMMAND")
+    table = Table(*columns, box=None, pad_edge=False)
     for one in processes:
         table.add_row(
             one.id,

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -35,9 +35,10 @@ from procnursery.client.eventing import EventQueue, Told, events_params
 from procnursery.client.exchange import Exchange, ProcessEvents
 from procnursery.client.instants import Instant, instant
 from procnursery.client.link import Link
+from procnursery.client.samples import SampleQueue, as_groups
 from procnursery.client.streams import Collector, StreamName
 from procnursery.errors import ConnectionFailed, ConnectionLost
-from procnursery.model import ProcessInfo, ProcessSummary
+from procnursery.model import Facts, ProcessInfo, ProcessSummary, Sample
 from procnursery.paths import LocalAddress
 from procnursery.protocol import messages as m
 
@@ -262,11 +263,15 @@ class Connection:
         ids = [one if isinstance(one, str) else one.id for one in processes]
         due = instant(at)
         replies: dict[int, tuple[Any, m.ErrorInfo | None]] = {}
+
+        def expect(index: int) -> Callable[[Any, m.ErrorInfo | None], None]:
+            return lambda result, error: replies.update({index: (result, error)})
+
         for index, one in enumerate(ids):
             self.exchange.call(
                 "process.stop",
                 m.StopParams(id=one, signal=signal, grace=grace, at=due),
-                lambda result, error, index=index: replies.update({index: (result, error)}),
+                expect(index),
             )
         self.pump_until(lambda: len(replies) == len(ids))
         return [_result_of(replies[index]).process for index in range(len(ids))]
@@ -345,6 +350,47 @@ class Connection:
         """What the daemon is and holds."""
         result: m.InfoResult = self.request("daemon.info", m.InfoParams())
         return result
+
+    def facts(self) -> Facts:
+        """What the machine is: values by name, and what could not be read."""
+        result: m.FactsResult = self.request("host.facts", m.FactsParams())
+        return result.facts
+
+    def sample(self, groups: Collection[str] | None = None) -> Sample:
+        """What the machine does now.
+
+        :param groups: ``cpu``, ``load``, ``memory``, ``disk``, ``network``, ``processes``; None:
+            all of them
+        :raises RequestError: ``invalid_params``
+        """
+        params = m.SampleParams(groups=as_groups(groups))
+        result: m.SampleResult = self.request("host.sample", params)
+        return result.sample
+
+    def samples(
+        self, interval: float, *, groups: Collection[str] | None = None, count: int | None = None
+    ) -> Generator[m.HostDataParams, None, None]:
+        """What the machine does, every ``interval`` seconds: an iterator that ends the
+        subscription when it is closed or nothing refers to it any more.
+
+        Each item has ``sample``, the number of its ``tick``, ``late_s`` and ``missed``, the ticks
+        that passed without a sample before it.
+
+        :param groups: as for :meth:`sample`
+        :param count: how many samples; None: no end
+        :raises RequestError: ``too_many_subscriptions``, ``invalid_params``
+        """
+        queue = SampleQueue(self.exchange)
+        queue.begin(interval, groups, count)
+        try:
+            while True:
+                self.pump_until(lambda: queue.ready)
+                sample = queue.take()
+                if sample is None:
+                    return
+                yield sample
+        finally:
+            queue.close()
 
     def ping(self) -> m.PingResult:
         """The daemon's clocks."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -35,9 +35,10 @@ from procnursery.client.eventing import EventQueue, Told, events_params
 from procnursery.client.exchange import Exchange, ProcessEvents
 from procnursery.client.instants import Instant, instant
 from procnursery.client.link import Link
+from procnursery.client.samples import AsyncSamples, SampleQueue, as_groups
 from procnursery.client.streams import Collector
 from procnursery.errors import ConnectionFailed, ConnectionLost
-from procnursery.model import ProcessInfo, ProcessSummary
+from procnursery.model import Facts, ProcessInfo, ProcessSummary, Sample
 from procnursery.paths import LocalAddress
 from procnursery.protocol import messages as m
 
@@ -329,11 +330,15 @@ class Connection:
         ids = [one if isinstance(one, str) else one.id for one in processes]
         due = instant(at)
         replies: dict[int, tuple[Any, m.ErrorInfo | None]] = {}
+
+        def expect(index: int) -> Callable[[Any, m.ErrorInfo | None], None]:
+            return lambda result, error: replies.update({index: (result, error)})
+
         for index, one in enumerate(ids):
             self.exchange.call(
                 "process.stop",
                 m.StopParams(id=one, signal=signal, grace=grace, at=due),
-                lambda result, error, index=index: replies.update({index: (result, error)}),
+                expect(index),
             )
         await self.wait_until(lambda: len(replies) == len(ids))
         for _, error in replies.values():
@@ -422,6 +427,40 @@ class Connection:
         """What the daemon is and holds."""
         result: m.InfoResult = await self.request("daemon.info", m.InfoParams())
         return result
+
+    async def facts(self) -> Facts:
+        """What the machine is: values by name, and what could not be read."""
+        result: m.FactsResult = await self.request("host.facts", m.FactsParams())
+        return result.facts
+
+    async def sample(self, groups: Collection[str] | None = None) -> Sample:
+        """What the machine does now.
+
+        :param groups: ``cpu``, ``load``, ``memory``, ``disk``, ``network``, ``processes``; None:
+            all of them
+        :raises RequestError: ``invalid_params``
+        """
+        params = m.SampleParams(groups=as_groups(groups))
+        result: m.SampleResult = await self.request("host.sample", params)
+        return result.sample
+
+    def samples(
+        self, interval: float, *, groups: Collection[str] | None = None, count: int | None = None
+    ) -> AsyncSamples:
+        """What the machine does, every ``interval`` seconds: an async iterator that ends the
+        subscription when it is closed or nothing refers to it any more.
+
+        Each item has ``sample``, the number of its ``tick``, ``late_s`` and ``missed``, the ticks
+        that passed without a sample before it.
+
+        :param groups: as for :meth:`sample`
+        :param count: how many samples; None: no end
+        :raises RequestError: when iterated: ``too_many_subscriptions``, ``invalid_params``
+        """
+        self._check()
+        queue = SampleQueue(self.exchange)
+        queue.begin(interval, groups, count)
+        return AsyncSamples(queue, self.wait_until, self._sent)
 
     async def ping(self) -> m.PingResult:
         """The daemon's clocks."""

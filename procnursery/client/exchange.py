@@ -155,7 +155,14 @@ class Exchange:
             else:
                 del self._handlers[params.subscription]
                 handler.on_end(params)
-        elif isinstance(params, m.EventParams | m.EventsLostParams | m.SnapshotParams):
+        elif isinstance(
+            params,
+            m.EventParams
+            | m.EventsLostParams
+            | m.SnapshotParams
+            | m.HostDataParams
+            | m.HostEndParams,
+        ):
             listener = self._listeners.get(params.subscription)
             if listener is not None:  # else it was just unsubscribed
                 listener(params)

@@ -13,12 +13,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from procnursery.containment.family import Family
+from procnursery.containment.family import Census, Family
 from procnursery.containment.procfs import Stat, read_stat
 from procnursery.containment.tree import (
     ContainmentUnavailable,
     CpuTime,
     Left,
+    TreeLoad,
+    add_up,
     signal_all,
     why_alive,
 )
@@ -224,6 +226,11 @@ class CgroupTree:
             return CpuTime(int(counts["user_usec"]) / 1e6, int(counts["system_usec"]) / 1e6)
         except KeyError:
             return None
+
+    def load(self, census: Census) -> TreeLoad | None:
+        """Of those in the leaf, which is what the kernel counts, too. Looking for some that have
+        left it would take a look at every process of the machine."""
+        return add_up(list(self._inside()), self.usage())
 
     def remove(self) -> None:
         """Remove the leaf and what the program made below it."""

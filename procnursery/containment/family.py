@@ -7,10 +7,18 @@ process has its own) or by the marker in its environment.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 
-from procnursery.containment.procfs import Stat, all_stats, children_of, has_variable, read_stat
+from procnursery.containment.procfs import (
+    Stat,
+    all_stats,
+    children_of,
+    environment_of,
+    has_variable,
+    read_stat,
+)
 
 
 class Family:
@@ -40,19 +48,24 @@ class Family:
         """Children that nobody knows: orphans, and now and then one that is being born."""
         return children_of(os.getpid()) - self._mains - self.exclude()
 
-    def members(self, main: int | None, marker: bytes) -> Iterator[Stat]:
+    def census(self) -> Census:
+        """For looking at many trees."""
+        return Census(self)
+
+    def members(
+        self, main: int | None, marker: bytes, census: Census | None = None
+    ) -> Iterator[Stat]:
         """Living processes of the tree of ``main``.
 
         :param main: pid of the main process, also when it was reaped
         :param marker: entry of the tree in the environment
+        :param census: what to look at; None: the present
         """
-        orphans = self.orphans()
-        roots = orphans | ({main} & self._mains if main is not None else set())
+        census = census or Census(self)
+        roots = census.orphans | ({main} & self._mains if main is not None else set())
         if not roots:
             return
-        children: dict[int, list[Stat]] = {}
-        for stat in all_stats():
-            children.setdefault(stat.ppid, []).append(stat)
+        children = census.children
         pending = [(stat, False) for stat in children.get(os.getpid(), ()) if stat.pid in roots]
         while pending:
             stat, of_member = pending.pop()
@@ -60,7 +73,7 @@ class Family:
                 of_member
                 or stat.pid == main
                 or stat.session == main
-                or (stat.alive and has_variable(stat.pid, marker))
+                or (stat.alive and census.has_variable(stat.pid, marker))
             )
             if member and stat.alive:
                 yield stat
@@ -78,3 +91,31 @@ class Family:
                 return True
             pending += children_of(pid)
         return False
+
+
+class Census:
+    """The processes of one instant, for looking at many trees: each file is read once, and only
+    when one of the trees needs it. May be used in another thread than the family."""
+
+    def __init__(self, family: Family) -> None:
+        self._family = family
+        self._environments: dict[int, list[bytes]] = {}
+
+    @functools.cached_property
+    def orphans(self) -> set[int]:
+        """Those of the family."""
+        return self._family.orphans()
+
+    @functools.cached_property
+    def children(self) -> dict[int, list[Stat]]:
+        """Every process that can be seen, by its parent."""
+        children: dict[int, list[Stat]] = {}
+        for stat in all_stats():
+            children.setdefault(stat.ppid, []).append(stat)
+        return children
+
+    def has_variable(self, pid: int, entry: bytes) -> bool:
+        """As :func:`procnursery.containment.procfs.has_variable`."""
+        if pid not in self._environments:
+            self._environments[pid] = environment_of(pid)
+        return entry in self._environments[pid]

@@ -19,6 +19,11 @@ class Stat(NamedTuple):
     session: int
     start_time: int
     """Clock ticks after boot: with the pid, it names one process for ever."""
+    threads: int
+    user_ticks: int
+    """Clock ticks of CPU time, those of the children it waited for included; so system_ticks."""
+    system_ticks: int
+    rss_pages: int
 
     @property
     def alive(self) -> bool:
@@ -33,7 +38,7 @@ def parse_stat(text: bytes) -> Stat:
     """
     opening, closing = text.index(b"("), text.rindex(b")")
     fields = text[closing + 1 :].split()
-    if len(fields) < 20:
+    if len(fields) < 22:
         raise ValueError(f"not the text of a stat file: {text!r}")
     return Stat(
         pid=int(text[:opening]),
@@ -42,6 +47,10 @@ def parse_stat(text: bytes) -> Stat:
         ppid=int(fields[1]),
         session=int(fields[3]),
         start_time=int(fields[19]),
+        threads=int(fields[17]),
+        user_ticks=int(fields[11]) + int(fields[13]),
+        system_ticks=int(fields[12]) + int(fields[14]),
+        rss_pages=int(fields[21]),
     )
 
 
@@ -63,17 +72,21 @@ def all_stats() -> Iterator[Stat]:
                 yield stat
 
 
-def has_variable(pid: int, entry: bytes) -> bool:
-    """Whether a process was executed with ``entry`` (``NAME=value``) in its environment.
+def environment_of(pid: int) -> list[bytes]:
+    """The environment (``NAME=value``) that a process was executed with.
 
-    False also where that cannot be read, as of another user's process.
+    Empty also where that cannot be read, as of another user's process.
     """
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
-            contents = file.readall()
+            return file.readall().split(b"\0")
     except (*_PROCESS_IS_GONE, PermissionError):
-        return False
-    return entry in contents.split(b"\0")
+        return []
+
+
+def has_variable(pid: int, entry: bytes) -> bool:
+    """Whether a process was executed with ``entry`` in its environment, as far as that shows."""
+    return entry in environment_of(pid)
 
 
 def children_of(pid: int) -> set[int]:

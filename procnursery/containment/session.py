@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from procnursery.containment.family import Family
-from procnursery.containment.tree import CpuTime, Left, signal_all, why_alive
+from procnursery.containment.family import Census, Family
+from procnursery.containment.tree import (
+    CpuTime,
+    Left,
+    TreeLoad,
+    add_up,
+    signal_all,
+    why_alive,
+)
 
 LIMITATIONS = (
     (
@@ -83,6 +90,10 @@ class SessionTree:
     def usage(self) -> CpuTime | None:
         """Nobody counted."""
         return None
+
+    def load(self, census: Census) -> TreeLoad | None:
+        """Of those who are alive; what has ended counts as far as its parent waited for it."""
+        return add_up(list(self._family.members(self._main, self._marker, census)), None)
 
     def remove(self) -> None:
         """Forget an empty tree."""

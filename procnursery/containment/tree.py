@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, Protocol
 
+from procnursery.containment.family import Census
 from procnursery.containment.procfs import Stat, read_stat
 
 ROUNDS = 16
@@ -34,6 +35,19 @@ class CpuTime(NamedTuple):
 
     user_s: float
     system_s: float
+
+
+class TreeLoad(NamedTuple):
+    """What a tree takes at one instant.
+
+    :ivar tasks: threads of all processes
+    :ivar rss_bytes: sum of the resident sets; what processes share is counted for each
+    """
+
+    processes: int
+    tasks: int
+    rss_bytes: int
+    cpu: CpuTime
 
 
 class Tree(Protocol):
@@ -75,6 +89,15 @@ class Tree(Protocol):
 
     def usage(self) -> CpuTime | None:
         """What the tree used; None: nobody counted."""
+        ...
+
+    def load(self, census: Census) -> TreeLoad | None:
+        """What the tree takes now; None: nothing of it is alive. CPU time is that of
+        :meth:`usage`, else of the living processes and the descendants that they waited for. May
+        be called in another thread than the rest.
+
+        :raises OSError: it cannot be read
+        """
         ...
 
     def remove(self) -> None:
@@ -134,3 +157,23 @@ def why_alive(one: Stat) -> str:
         case "T":
             return "stopped"
     return "still running"
+
+
+def add_up(members: Collection[Stat], counted: CpuTime | None) -> TreeLoad | None:
+    """The load of a tree with these living processes.
+
+    :param counted: CPU time of the whole tree, if it was counted
+    """
+    if not members:
+        return None
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    return TreeLoad(
+        processes=len(members),
+        tasks=sum(one.threads for one in members),
+        rss_bytes=sum(one.rss_pages for one in members) * os.sysconf("SC_PAGE_SIZE"),
+        cpu=counted
+        or CpuTime(
+            sum(one.user_ticks for one in members) * tick,
+            sum(one.system_ticks for one in members) * tick,
+        ),
+    )

@@ -62,12 +62,13 @@ class EventSubscription:
         self.number = number
         self.seq = seq
         self.scope = trio.CancelScope()
+        self.endless = False
         self._log = log
         self._choice = choice
         self._snapshot = snapshot
 
     async def run(self, connection: DaemonConnection, out: Outgoing) -> None:
-        """Send until ``scope`` is cancelled."""
+        """Send until ``scope`` is cancelled, or nothing can happen any more."""
         with self.scope:
             for process in self._snapshot:
                 params = SnapshotParams(subscription=self.number, process=process)
@@ -75,7 +76,7 @@ class EventSubscription:
                 await out.wait_room()
             self._snapshot.clear()
             log = self._log
-            while True:
+            while not (log.complete and self.seq == log.latest):
                 if self.seq + 1 < log.first:
                     self._send_lost(connection, out)
                 for event in log.after(self.seq):

@@ -205,6 +205,7 @@ async def _drain(stop: Stop, supervisor: Supervisor, sessions: set[Session], gra
         supervisor.stop_all(grace=grace)
         hurry.start_soon(_hurry, stop, supervisor)
         await supervisor.wait_idle()
+        supervisor.events.finish()
         hurry.cancel_scope.cancel()
     with trio.move_on_after(FAREWELL):
         for session in list(sessions):

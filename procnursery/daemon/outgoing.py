@@ -20,6 +20,7 @@ class Outgoing:
     """The sending side of one socket.
 
     :param write_timeout: seconds that the peer may go without reading while bytes wait
+    :ivar position: how many bytes were given to :meth:`send` so far
     """
 
     def __init__(self, sock: socket.socket, *, write_timeout: float) -> None:
@@ -27,8 +28,10 @@ class Outgoing:
         self._timeout = write_timeout
         self._queue: deque[memoryview] = deque()
         self._size = 0
+        self.position = 0
         self._work = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
+        self._waiting = 0
         self._broken = False
 
     def send(self, *parts: bytes) -> None:
@@ -38,6 +41,7 @@ class Outgoing:
         for part in parts:
             self._queue.append(memoryview(part))
             self._size += len(part)
+            self.position += len(part)
         if len(self._queue) == len(parts):  # the writer is idle
             self._write()
         if self._queue:
@@ -67,7 +71,7 @@ class Outgoing:
                 else:
                     self._queue[0] = first[count:]
                     count = 0
-        if self._size <= HIGH_WATER:
+        if self._size <= HIGH_WATER or self._waiting:
             self._room.unpark_all()
 
     async def run(self) -> None:
@@ -88,6 +92,15 @@ class Outgoing:
         """Wait until less than the high-water mark waits to be sent."""
         while self._size > HIGH_WATER:
             await self._room.park()
+
+    async def wait_written(self, position: int) -> None:
+        """Wait until the kernel has taken everything up to ``position``."""
+        self._waiting += 1
+        try:
+            while self.position - self._size < position:
+                await self._room.park()
+        finally:
+            self._waiting -= 1
 
     async def flush(self, timeout: float) -> None:
         """Send what is there, for at most ``timeout`` seconds; :meth:`run` must have ended."""

@@ -63,6 +63,29 @@ class SessionLimits:
     write_timeout: float = 30.0
 
 
+class Feed(Protocol):
+    """A subscription: something that is sent until it ends, or until nobody wants it any more.
+
+    :ivar scope: cancelled when nobody does; nothing is sent from then on
+    :ivar endless: goes on as long as it is wanted, so that the daemon's end does not wait for it
+    """
+
+    scope: trio.CancelScope
+    endless: bool
+
+    @property
+    def number(self) -> int:
+        """By which the client knows it."""
+        ...
+
+    async def run(self, connection: DaemonConnection, out: Outgoing) -> None:
+        """Send."""
+        ...
+
+
+F = TypeVar("F", bound=Feed)
+
+
 class Service(Protocol):
     """What a session asks of the daemon."""
 
@@ -75,20 +98,6 @@ class Service(Protocol):
     def handle(self, session: Session, method: str, params: Any) -> Any | Awaitable[Any]:
         """The result of a request, at once or later."""
         ...
-
-
-class AnySubscription(Protocol):
-    """What a connection can subscribe to."""
-
-    number: int
-    scope: trio.CancelScope
-
-    async def run(self, connection: DaemonConnection, out: Outgoing) -> None:
-        """Send until the end, or until ``scope`` is cancelled."""
-        ...
-
-
-Sub = TypeVar("Sub", bound=AnySubscription)
 
 
 class Closing(Exception):
@@ -135,7 +144,7 @@ class Session:
         )
         self.out = Outgoing(sock, write_timeout=limits.write_timeout)
         self.owned: set[ManagedProcess] = set()
-        self.subscriptions: dict[int, AnySubscription] = {}
+        self.subscriptions: dict[int, Feed] = {}
         self._numbers = 0
         self._requests: dict[int, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
@@ -348,8 +357,8 @@ class Session:
             self.owned = {one for one in self.owned if one.record.state != "closed"}
         self.owned.add(process)
 
-    def subscribe(self, make: Callable[[int], Sub]) -> Sub:
-        """Number and keep a subscription.
+    def subscribe(self, make: Callable[[int], F]) -> F:
+        """Number and keep a subscription, of whatever kind.
 
         :raises RequestError: ``too_many_subscriptions``
         """
@@ -363,23 +372,27 @@ class Session:
         self.subscriptions[self._numbers] = subscription
         return subscription
 
-    def end_subscription(self, number: int, kind: type[Sub]) -> Sub:
-        """End one of this connection's subscriptions; nothing more of it is sent.
+    def unsubscribe(self, number: int, kind: type[F]) -> F:
+        """End a subscription of a certain kind; nothing of it is sent any more.
 
-        :raises RequestError: ``not_found``: there is none of this kind and number
+        :raises RequestError: ``not_found``
         """
         subscription = self.subscriptions.get(number)
         if not isinstance(subscription, kind):
-            raise RequestError("not_found", f"this connection has no subscription {number} to this")
+            raise RequestError("not_found", f"this connection has no subscription {number}")
         del self.subscriptions[number]
         subscription.scope.cancel()
         return subscription
 
-    async def serve(self, subscription: AnySubscription) -> None:
-        """Send a subscription's data until its end."""
+    async def serve(self, subscription: Feed) -> None:
+        """Send what a subscription is of until its end; part of the answer to a request."""
+        if subscription.endless:
+            self._busy -= 1
+            self._quiet.unpark_all()
         try:
             await subscription.run(self.connection, self.out)
         finally:
+            self._busy += subscription.endless
             self.subscriptions.pop(subscription.number, None)
 
     async def follow(self, process: ManagedProcess, after: int = 0) -> None:

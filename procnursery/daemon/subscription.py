@@ -22,6 +22,8 @@ class Subscription:
     :ivar offset: up to where bytes and gaps were sent
     """
 
+    endless = False
+
     def __init__(self, number: int, stream: Stream, offset: int, credit: int) -> None:
         self.number = number
         self.stream = stream

@@ -37,12 +37,14 @@ class EventLog:
     """The events of a daemon, of which the latest are kept.
 
     :param keep: how many
+    :ivar complete: nothing will happen any more: no process is left, and none can be started
     """
 
     def __init__(self, keep: int) -> None:
         self._kept: deque[Event] = deque(maxlen=keep)
         self._waiting = trio.lowlevel.ParkingLot()
         self.latest = 0
+        self.complete = False
 
     @property
     def first(self) -> int:
@@ -73,6 +75,11 @@ class EventLog:
         return [self._kept[index] for index in range(start, min(len(self._kept), start + 256))]
 
     async def wait_more(self, seq: int) -> None:
-        """Wait until there is an event above ``seq``."""
-        while self.latest <= seq:
+        """Wait until there is an event above ``seq``, or none will come any more."""
+        while self.latest <= seq and not self.complete:
             await self._waiting.park()
+
+    def finish(self) -> None:
+        """No event will come any more."""
+        self.complete = True
+        self._waiting.unpark_all()

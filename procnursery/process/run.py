@@ -8,6 +8,7 @@ from typing import Literal
 import attrs
 import trio
 
+from procnursery.containment.tree import Tree
 from procnursery.errors import RequestError, StartFailed
 from procnursery.host.clock import monotonic_seconds, seconds_between, stamp
 from procnursery.model import Outcome, ProcessSpec, ReadyInfo, ReleaseInfo, Stamp, Time
@@ -78,6 +79,12 @@ class ManagedProcess:
     def keeps_descendants(self) -> bool:
         """Whether the process is closed, but descendants that it keeps are alive."""
         return self._keeps and self._end is not None and self._end.populated()
+
+    @property
+    def tree(self) -> Tree | None:
+        """Its processes, from their birth until nothing of them is left; then None."""
+        ended = self.record.state == "closed" and not self._keeps
+        return None if ended or self.record.state == "starting" else self._start.tree
 
     @property
     def _keeps(self) -> bool:
@@ -245,7 +252,7 @@ class ManagedProcess:
                 self.request_stop(cause="timeout", by="daemon")
             if now >= self._ready_by:
                 assert self.spec.ready is not None
-                await self._failed_to_be_ready(f"not ready after {self.spec.ready.timeout:g} s")
+                self._failed_to_be_ready(f"not ready after {self.spec.ready.timeout:g} s")
                 self.request_stop(cause="timeout", by="daemon")
             if now >= self._lease_until:
                 self._lease_until = math.inf
@@ -264,19 +271,23 @@ class ManagedProcess:
             record.ready = ReadyInfo(state="ready", at=at)
             record.add_fact("ready", at, None)
 
-    async def _failed_to_be_ready(self, reason: str) -> None:
+    def _failed_to_be_ready(self, reason: str) -> None:
         self._ready_by = math.inf
         record = self.record
-        if record.ready is None or record.ready.state != "waiting":
-            return
-        record.ready = ReadyInfo(state="failed", at=stamp(), reason=reason)
-        tails = {
-            name: await tail_of(stream)
-            for name, stream in self.channels.streams.items()
-            if stream.readable
-        }
-        record.ready = attrs.evolve(record.ready, tails=tails)
-        record.changed()
+        if record.ready is not None and record.ready.state == "waiting":
+            record.ready = ReadyInfo(state="failed", at=stamp(), reason=reason)
+            record.changed()
+
+    async def _add_tails(self) -> None:
+        """What a process that failed to become ready has written last; its output is final."""
+        record = self.record
+        if record.ready is not None and record.ready.state == "failed":
+            tails = {
+                name: await tail_of(stream)
+                for name, stream in self.channels.streams.items()
+                if stream.readable
+            }
+            record.ready = attrs.evolve(record.ready, tails=tails)
 
     # Until the main process has ended
 
@@ -314,7 +325,7 @@ class ManagedProcess:
         self._signals.detach()
         record.record_exit(child.status, child.rusage, launched.setup, child.at)
         if self.spec.ready is not None:
-            await self._failed_to_be_ready(f"the program {record.outcome} before it was ready")
+            self._failed_to_be_ready(f"the program {record.outcome} before it was ready")
 
     # After that
 
@@ -323,6 +334,7 @@ class ManagedProcess:
             if stream.log.eof is None:
                 await stream.finish()
                 self._eof(stream)
+        await self._add_tails()
         if self.channels.stdin is not None:
             self.channels.stdin.shut()
         self.channels.close_notify()

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import trio
 
+from procnursery.containment.family import Census, Family
 from procnursery.containment.tree import Tree
 from procnursery.errors import RequestError
 from procnursery.model import ProcessSpec, Stamp
@@ -28,6 +29,7 @@ class Containment(Protocol):
     """Makes trees."""
 
     kind: str
+    family: Family
 
     def new_tree(self, process_id: str) -> Tree:
         """A tree for one process."""
@@ -268,6 +270,10 @@ class Supervisor:
     def all(self) -> Iterator[ManagedProcess]:
         """Every process, oldest first."""
         return iter(list(self._processes.values()))
+
+    def census(self) -> Census:
+        """For looking at the trees of many processes."""
+        return self._containment.family.census()
 
     @property
     def live(self) -> int:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from procnursery.client import blocking, connection
+from procnursery.client.samples import KEPT, SampleQueue
 from procnursery.errors import (
     ConnectionFailed,
     ConnectionLost,
@@ -254,3 +256,68 @@ def test_a_relative_directory(client: Any, tmp_path: Path, monkeypatch: pytest.M
         client.start(["pwd"], cwd="no/such/inner")
     home = pwd.getpwuid(os.getuid()).pw_dir
     assert caught.value.data["file"] == os.fsencode(os.path.join(home, "no/such/inner"))
+
+
+def test_facts_and_samples(client: Any) -> None:
+    assert client.facts().values["kernel.release"] == os.uname().release
+    assert client.sample(["load"]).values.keys() == {"load.1m", "load.5m", "load.15m"}
+    assert client.sample().values["cpu.count"] == os.cpu_count()
+    with pytest.raises(TypeError, match="list of groups"):
+        client.sample("load")
+    with pytest.raises(RequestError) as caught:
+        client.sample(["power"])
+    assert caught.value.code == "invalid_params"
+    assert caught.value.data["path"] == "groups[0]"
+
+
+def test_blocking_samples(daemon: Daemon) -> None:
+    with blocking.connect(daemon.address) as client:
+        found = list(client.samples(0.02, groups=["load"], count=3))
+        assert len(found) == 3
+        assert found[0].tick == 0
+        assert all(one.sample.values.keys() == {"load.1m", "load.5m", "load.15m"} for one in found)
+        for _ in range(client.hello.limits.max_subscriptions + 1):
+            for one in client.samples(0.02):
+                assert one.late_s >= 0
+                break  # which ends the subscription
+        with pytest.raises(RequestError) as caught:
+            next(client.samples(0))
+        assert caught.value.code == "invalid_params"
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_async_samples(daemon: Daemon, backend: str) -> None:
+    async def use() -> None:
+        async with connection.connect(daemon.address) as client:
+            found = [one async for one in client.samples(0.02, groups=["load"], count=3)]
+            assert len(found) == 3
+            assert found[0].tick == 0
+            for _ in range(client.hello.limits.max_subscriptions + 1):
+                async for one in client.samples(0.02):
+                    assert one.late_s >= 0
+                    break  # which ends the subscription
+            unread = client.samples(86400)
+            unread.close()
+            assert [one async for one in unread] == []
+            with pytest.raises(RequestError) as caught:
+                await anext(client.samples(0))
+            assert caught.value.code == "invalid_params"
+            left = client.samples(0.02)
+            await anext(left)
+        left.close()  # after the connection's end it does nothing
+
+    anyio.run(use, backend=backend)
+
+
+def test_samples_that_nobody_reads(daemon: Daemon) -> None:
+    with blocking.connect(daemon.address) as client:
+        queue = SampleQueue(client.exchange)
+        queue.begin(86400, ["load"], 1)
+        client.pump_until(lambda: queue.ready)
+        first = queue.take()
+        assert first is not None
+        for tick in range(KEPT + 10):
+            queue.take_in(attrs.evolve(first, tick=2 * tick, missed=1))
+        oldest = queue.take()
+        assert oldest is not None
+        assert (oldest.tick, oldest.missed) == (20, 21)

@@ -37,7 +37,7 @@ def ready(peer: Peer, process: str) -> dict[str, Any]:
 
 @pytest.mark.spec("PN-9.11-1", "PN-9.11-4", "PN-9.11-6")
 def test_ready_by_notification(peer: Peer) -> None:
-    process = notifying(peer, "STATUS=waiting", "STATUS=up\nREADY=1", "READY=1")
+    process = notifying(peer, "STATUS=waiting", "STATUS=up\nREADY=1", "READY=1\nSTATUS=again")
     found = ready(peer, process)
     assert found["state"] == "running"
     assert found["ready"]["state"] == "ready"

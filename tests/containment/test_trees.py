@@ -343,3 +343,30 @@ def test_sweeper(containment: str, short_path: Path) -> None:
     assert (again.returncode, again.stderr) == (0, "")
     if containment == "cgroup":
         assert not made.path.exists()
+
+
+def test_what_a_tree_takes(family: Family) -> None:
+    tree, main = family.start(
+        "fork(stay); fork(lambda: (os.setsid(), stay())); ready(2); time.sleep(1000)"
+    )
+    other, other_main = family.start("ready(); time.sleep(1000)")
+    census = family.containment.family.census()
+    load, other_load = tree.load(census), other.load(census)
+    assert (load.processes, load.tasks) == (3, 3)
+    assert (other_load.processes, other_load.tasks) == (1, 1)
+    assert load.rss_bytes > other_load.rss_bytes > 1_000_000
+    end(tree, main)
+    end(other, other_main)
+    assert tree.load(family.containment.family.census()) is None
+
+
+def test_cpu_time_of_a_child_that_was_waited_for_counts(family: Family) -> None:
+    spin = "while time.process_time() < 0.3: pass"
+    tree, main = family.start(
+        f"pid = os.fork()\nif pid == 0:\n    {spin}\n    os._exit(0)\n"
+        "os.waitpid(pid, 0); ready(); time.sleep(1000)"
+    )
+    load = tree.load(family.containment.family.census())
+    assert load.processes == 1
+    assert load.cpu.user_s + load.cpu.system_s >= 0.2
+    end(tree, main)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 PROCESSES = [
-    Mutant("PN-9.2-6", "process/run.py", 'errno="ETIMEDOUT"', 'errno="EINTR"'),
+    Mutant("PN-9.2-6", "process/starting.py", 'errno="ETIMEDOUT"', 'errno="EINTR"'),
     Mutant(
         "PN-9.2-8",
         "process/supervisor.py",
@@ -33,7 +33,7 @@ PROCESSES = [
     ),
     Mutant(
         "PN-9.5-3",
-        "daemon/handlers.py",
+        "daemon/handlers/processes.py",
         'InvalidField(str(error), "signal")',
         'InvalidField(str(error), "id")',
     ),
@@ -50,12 +50,22 @@ PROCESSES = [
         'self.request_stop(cause="timeout", by="daemon")',
         'self.request_stop(cause="requested", by="daemon")',
     ),
-    Mutant("PN-9.8-2", "daemon/handlers.py", '"timed_out", f"process', '"not_running", f"process'),
+    Mutant(
+        "PN-9.8-2",
+        "daemon/handlers/processes.py",
+        '"timed_out", f"process',
+        '"not_running", f"process',
+    ),
     Mutant(
         "PN-9.8-3",
-        "daemon/handlers.py",
+        "daemon/handlers/processes.py",
         "next=page[-1].id if len(chosen) > params.limit else None",
         "next=None",
     ),
-    Mutant("PN-9.8-7", "daemon/handlers.py", "info(with_spec=params.spec)", "info(with_spec=True)"),
+    Mutant(
+        "PN-9.8-7",
+        "daemon/handlers/processes.py",
+        "info(with_spec=params.spec)",
+        "info(with_spec=True)",
+    ),
 ]

@@ -12,7 +12,10 @@ STREAMS = [
         "PN-10.1-7", "process/stdin.py", "if view and self._ended:", "if not view and self._ended:"
     ),
     Mutant(
-        "PN-11.2-6", "daemon/handlers.py", "if offset > log.end:", "if offset > log.end + 4096:"
+        "PN-11.2-6",
+        "daemon/handlers/streams.py",
+        "if offset > log.end:",
+        "if offset > log.end + 4096:",
     ),
     Mutant("PN-11.2-5", "daemon/handlers.py", '"offset_expired"', '"offset_future"'),
     Mutant(
@@ -26,7 +29,7 @@ STREAMS = [
     ),
     Mutant("PN-11.3-5", "daemon/subscription.py", "reason=log.eof)", 'reason="abandoned")'),
     Mutant("PN-11.3-8", "daemon/subscription.py", "connection.max_data,", "MAX_DATA,"),
-    Mutant("PN-12.1-1", "daemon/session.py", 'cause="disconnect"', 'cause="requested"'),
+    Mutant("PN-12.1-1", "process/run.py", 'cause="disconnect"', 'cause="requested"'),
     Mutant(
         "PN-12.2-1",
         "daemon/session.py",

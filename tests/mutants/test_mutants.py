@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants.campaign import CAMPAIGN
+from tests.mutants.machine import MACHINE
 from tests.mutants.mutant import Mutant
 from tests.mutants.processes import PROCESSES
 from tests.mutants.streams import STREAMS
@@ -20,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = "6"
 """Seconds that the suite waits for what a mutant may never do."""
 
-MUTANTS = [*WIRE, *PROCESSES, *STREAMS]
+MUTANTS = [*WIRE, *PROCESSES, *STREAMS, *CAMPAIGN, *MACHINE]
 
 
 def suite(package: Path, must: str) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from procnursery.daemon.handlers.about import AboutHandlers, Daemon
 from procnursery.daemon.handlers.events import EventHandlers
+from procnursery.daemon.handlers.host import HostHandlers
 from procnursery.daemon.handlers.processes import ProcessHandlers
 from procnursery.daemon.handlers.streams import StreamHandlers
 from procnursery.daemon.session import Session
@@ -36,6 +37,7 @@ class Handlers:
             **ProcessHandlers(supervisor).methods,
             **StreamHandlers(supervisor).methods,
             **EventHandlers(supervisor).methods,
+            **HostHandlers(supervisor, daemon.state_path, containment).methods,
         }
 
     def hello(self, params: m.HelloParams, limits: m.DaemonLimits, peer: str) -> m.HelloResult:

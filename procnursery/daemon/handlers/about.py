@@ -22,6 +22,7 @@ from procnursery.spawner.proxy import Spawner
 CAPABILITIES = (
     "events",
     "hold",
+    "host",
     "keep_for",
     "names",
     "output.direct",

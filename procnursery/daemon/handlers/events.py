@@ -53,5 +53,5 @@ class EventHandlers:
     def _unsubscribe(
         self, session: Session, params: m.EventsUnsubscribeParams
     ) -> m.EventsUnsubscribeResult:
-        subscription = session.end_subscription(params.subscription, EventSubscription)
+        subscription = session.unsubscribe(params.subscription, EventSubscription)
         return m.EventsUnsubscribeResult(seq=subscription.seq)

@@ -131,7 +131,7 @@ class StreamHandlers:
         return Answer(result, lambda: session.serve(subscription))
 
     def _unsubscribe(self, session: Session, params: m.UnsubscribeParams) -> m.UnsubscribeResult:
-        subscription = session.end_subscription(params.subscription, Subscription)
+        subscription = session.unsubscribe(params.subscription, Subscription)
         return m.UnsubscribeResult(offset=subscription.offset)
 
 
