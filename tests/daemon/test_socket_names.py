@@ -129,28 +129,27 @@ def test_of_daemons_that_begin_at_once_one_serves(short_path: Path) -> None:
     """A stale socket is there, which every one of them may take over."""
     with running_daemon(short_path / "d") as daemon:
         daemon.sigkill()
-    gate = short_path / "gate"
-    os.mkfifo(gate)
+    gate, opener = os.pipe()
     listen = f"unix://{short_path}/d/s"
     processes = [
         subprocess.Popen(
             [
-                *("sh", "-c", 'read x <"$0"; exec "$@"', str(gate), *COMMAND),
+                *("sh", "-c", 'read x; exec "$@"', "sh", *COMMAND),
                 *("--listen", listen, "--state-dir", f"{short_path}/{number}", "--ready-fd", "1"),
             ],
+            stdin=gate,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for number in range(4)
     ]
+    os.close(gate)
+    os.close(opener)
     with contextlib.ExitStack() as stack:
         for process in processes:
             stack.enter_context(process)
             stack.callback(process.kill)
-        gate.write_text("")
-        for process in processes:
-            assert process.stdout is not None
         served = [process for process in processes if process.stdout and process.stdout.readline()]
         assert len(served) == 1
         with connect(listen) as client:
