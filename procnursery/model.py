@@ -77,6 +77,14 @@ class OutputSpec:
     path: Annotated[bytes, Length(min=1, max=4095)] | None = None
     append: bool = False
 
+    @property
+    def idle_fields(self) -> frozenset[str]:
+        """Names of the fields that mean nothing with this mode."""
+        ring = () if self.mode == "pipe" else ("full", "capacity")
+        file = () if self.mode == "direct" else ("path",)
+        target = () if self.path is not None else ("append",)
+        return frozenset((*ring, *file, *target))
+
 
 @attrs.frozen(kw_only=True)
 class Scheduler:

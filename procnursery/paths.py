@@ -55,6 +55,7 @@ class LocalAddress(NamedTuple):
 
 
 Address = UnixAddress | TcpAddress | LocalAddress
+_FORMS = "unix:///absolute/path, tcp://host:port"
 _TCP = re.compile(r"tcp://(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:/]+)):(\d{1,5})/?")
 
 
@@ -65,6 +66,15 @@ def parse_address(text: str) -> Address:
     """
     if text == "local:":
         return LocalAddress()
+    return _parse_socket_address(text, f"{_FORMS} and local:")
+
+
+def parse_socket_address(text: str) -> UnixAddress | TcpAddress:
+    """As :func:`parse_address`, where ``local:``, which names no socket, is no address."""
+    return _parse_socket_address(text, _FORMS)
+
+
+def _parse_socket_address(text: str, forms: str) -> UnixAddress | TcpAddress:
     if text.startswith("unix://"):
         path = text.removeprefix("unix://")
         if path.startswith("/"):
@@ -76,9 +86,7 @@ def parse_address(text: str) -> Address:
     matched = _TCP.fullmatch(text)
     if matched is not None and int(matched[3]) <= 65535:
         return TcpAddress(matched[1] or matched[2], int(matched[3]))
-    raise ValueError(
-        f"{text!r} is no address; addresses are unix:///absolute/path, tcp://host:port and local:"
-    )
+    raise ValueError(f"{text!r} is no address; addresses are {forms}")
 
 
 def _directory(variable: str, fallback: Path) -> Path:

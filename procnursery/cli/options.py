@@ -128,7 +128,8 @@ _OPTIONS = (
         "--cwd",
         metavar="DIR",
         shell_complete=suggest.directory,
-        help="Directory to run in. Default: the user's home; with local: the present directory.",
+        help="Directory to run in, by default and if relative from the user's home; with local: "
+        "from the present directory.",
     ),
     click.option("--user", metavar="NAME", help="User to run as, by name or number."),
     click.option(

@@ -1,4 +1,4 @@
-"""Values as JSON: every field, bytes as text."""
+"""Values as JSON: every field that means something, bytes as text."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from typing import Any
 
 import attrs
 
+from procnursery.model import OutputSpec
+
 
 def plain(value: Any) -> Any:
     """Maps, arrays and scalars for JSON. Bytes that are not UTF-8 become lone surrogates, which
     ``os.fsencode`` turns back."""
     if attrs.has(type(value)):
+        idle = value.idle_fields if isinstance(value, OutputSpec) else frozenset()
         return {
             field.name.rstrip("_"): plain(getattr(value, field.name))
             for field in attrs.fields(type(value))
+            if field.name not in idle
         }
     if isinstance(value, bytes):
         return os.fsdecode(value)

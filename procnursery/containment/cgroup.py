@@ -66,6 +66,7 @@ class CgroupContainment:
 
     :param root: existing cgroup below which to work
     :raises ContainmentUnavailable: leaves cannot be made there, or lack what is needed
+    :raises OSError: this process lacks descriptors or memory
     """
 
     kind = "cgroup"
@@ -83,6 +84,8 @@ class CgroupContainment:
                 self.path.rmdir()
                 raise
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise  # that is not the cgroup's fault, and another containment mends nothing
             raise ContainmentUnavailable(
                 f"{error.filename}: {error.strerror}; the cgroup {root} has to be delegated to "
                 "this user (Delegate=yes in a systemd unit)"

@@ -111,10 +111,12 @@ class Sweep:
 
 def sweep_cgroup(path: Path, deadline: float) -> None:
     """Kill everything in a cgroup, wait until it is empty, and remove it."""
-    if not path.exists():
-        return
     kill_cgroup(path)
-    with open(path / "cgroup.events", "rb", buffering=0) as events:
+    try:
+        fd = os.open(path / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # it was empty, and the daemon has removed it itself
+        return
+    with open(fd, "rb", buffering=0) as events:
         changed = select.poll()
         changed.register(events, select.POLLPRI)
         while is_populated(path) and (rest := deadline - time.monotonic()) > 0:

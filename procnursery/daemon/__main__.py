@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import logging
 import os
 import secrets
 import socket
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import attrs
 import trio
 
 import procnursery
@@ -25,6 +28,7 @@ from procnursery.daemon.listeners import Listener, ListenError, listen
 from procnursery.daemon.logs import set_up_logging
 from procnursery.daemon.main import Setting, run_daemon
 from procnursery.daemon.notify import Manager
+from procnursery.daemon.shortage import shortage
 from procnursery.daemon.units import KINDS, UnitError, unit_text
 from procnursery.paths import TcpAddress, UnixAddress
 from procnursery.process.state import StateDirectory, StateDirectoryError
@@ -113,9 +117,22 @@ def main(argv: list[str] | None = None) -> int:
             print(unit_text(options.print_unit, user=options.user), end="")
             return 0
         return _run(options)
+    except UsageError as error:
+        print(f"procnurseryd: {error}", file=sys.stderr)
+        return EXIT_USAGE
     except _CANNOT_START as error:
         print(f"procnurseryd: {error}", file=sys.stderr)
         return EXIT_CANNOT_START
+    except (OSError, BaseExceptionGroup) as error:
+        lacking = shortage(error)
+        if lacking is None:
+            raise
+        print(f"procnurseryd: cannot start: {lacking}", file=sys.stderr)
+        return EXIT_CANNOT_START
+
+
+class UsageError(Exception):
+    """An option that cannot be obeyed; the message says which and why."""
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -123,6 +140,7 @@ def _run(options: argparse.Namespace) -> int:
     manager, given = Manager.take(os.environ), take_descriptors(os.environ)
     if embedded and given:
         raise ListenError("--embedded-fd serves one connection; it takes no listening sockets")
+    _check_descriptors(options)
     source = _config_source(options, embedded)
     config_path = source.find()
     config = source.load(config_path)
@@ -131,6 +149,7 @@ def _run(options: argparse.Namespace) -> int:
     allowed = config.allowed_uids()
     state = StateDirectory(_state_path(config, embedded))
     try:
+        _tell_of_leftovers(state)
         instance = secrets.token_hex(8)
         chosen = choose(config.containment, instance=instance, cgroup_root=config.cgroup_root)
         listeners: list[Listener] = []
@@ -157,14 +176,24 @@ def _run(options: argparse.Namespace) -> int:
         finally:
             for listener in listeners:
                 listener.close()
+            chosen.containment.close()
     finally:
         state.close()
 
 
 def _serve(setting: Setting) -> int:
+    served = False
+
+    def ready() -> None:
+        nonlocal served
+        served = True
+        setting.ready()
+
     try:
-        trio.run(run_daemon, setting)
-    except BaseException:
+        trio.run(run_daemon, attrs.evolve(setting, ready=ready))
+    except BaseException as error:
+        if not served and shortage(error) is not None:
+            raise  # it has not begun, for a reason that lies outside
         logging.getLogger(__name__).critical(
             "the daemon failed; its processes were stopped", exc_info=True
         )
@@ -199,6 +228,38 @@ def _config_source(options: argparse.Namespace, embedded: bool) -> ConfigSource:
     )
 
 
+def _check_descriptors(options: argparse.Namespace) -> None:
+    """What was handed down is there, and is not handed on to the spawner.
+
+    :raises UsageError: it is not
+    """
+    if (fd := options.ready_fd) is not None:
+        try:
+            writable = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+            os.set_inheritable(fd, False)
+        except (OSError, OverflowError, ValueError):
+            writable = False
+        if not writable:
+            raise UsageError(f"--ready-fd {fd}: there is no descriptor {fd} open for writing")
+    if (fd := options.embedded_fd) is not None:
+        try:
+            is_socket = stat.S_ISSOCK(os.fstat(fd).st_mode)
+        except (OSError, OverflowError):
+            is_socket = False
+        if not is_socket:
+            raise UsageError(f"--embedded-fd {fd}: there is no descriptor {fd} that is a socket")
+
+
+def _tell_of_leftovers(state: StateDirectory) -> None:
+    processes, size = state.leftovers()
+    if processes:
+        logging.getLogger(__name__).warning(
+            "earlier daemons left the output of processes, which this one does not know; "
+            "it can be deleted",
+            extra={"processes": processes, "bytes": size, "path": str(state.path / "output")},
+        )
+
+
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     overrides: dict[str, Any] = {}
     if options.listen:
@@ -229,7 +290,12 @@ def _announcer(fd: int | None, listeners: list[Listener], chosen: Chosen) -> Cal
             "ready", extra={"listen": ",".join(addresses), "containment": chosen.kind}
         )
         if fd is not None:
-            os.write(fd, json.dumps({"listen": addresses}).encode() + b"\n")
+            try:
+                os.write(fd, json.dumps({"listen": addresses}).encode() + b"\n")
+            except OSError as error:  # whoever was to be told is gone, or has no room
+                logging.getLogger(__name__).warning(
+                    "nobody could be told of readiness", extra={"fd": fd, "error": error.strerror}
+                )
             os.close(fd)
 
     return announce

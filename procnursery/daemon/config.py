@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import attrs
 
-from procnursery.paths import Address, TcpAddress, UnixAddress, parse_address
+from procnursery.paths import TcpAddress, UnixAddress, parse_socket_address
 
 
 class ConfigError(Exception):
@@ -53,7 +53,7 @@ class Config:
 
     def _address(self, text: str) -> UnixAddress | TcpAddress:
         try:
-            address: Address = parse_address(text)
+            address = parse_socket_address(text)
         except ValueError as error:
             raise ConfigError(f"listen: {error}") from None
         if isinstance(address, UnixAddress):
@@ -69,16 +69,17 @@ class Config:
         :param where: how the message names it
         :raises ConfigError: it may not
         """
+        if not address.is_loopback:
+            raise ConfigError(
+                f"{where}: {address.host} is not a loopback address; TCP is neither encrypted nor "
+                "authenticated, so only 127.0.0.0/8, ::1 and localhost are possible, and "
+                "those only with --insecure (insecure = true)"
+            )
         if not self.insecure:
             raise ConfigError(
                 f"{where}: TCP is neither encrypted nor authenticated; every user of this "
                 "machine could run programs as the daemon's user. Give --insecure (insecure = "
                 "true) if that is wanted, or listen on a Unix socket"
-            )
-        if not address.is_loopback:
-            raise ConfigError(
-                f"{where}: {address.host} is not a loopback address; without authentication only "
-                "127.0.0.0/8, ::1 and localhost are possible"
             )
 
     def allowed_uids(self) -> frozenset[int]:
@@ -86,10 +87,14 @@ class Config:
 
         :raises ConfigError: there is no such user
         """
-        try:
-            return frozenset(pwd.getpwnam(name).pw_uid for name in self.allow_users)
-        except KeyError as error:
-            raise ConfigError(f"allow_users: {error.args[0]}") from None
+        return frozenset(_uid(name) for name in self.allow_users)
+
+
+def _uid(name: str) -> int:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise ConfigError(f"allow_users: there is no user {name!r} on this machine") from None
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import pwd
@@ -15,7 +14,8 @@ from pathlib import Path
 
 import attrs
 
-from procnursery.paths import TcpAddress, UnixAddress
+from procnursery.daemon.socketlock import lock_socket, unlock_socket
+from procnursery.paths import TcpAddress, UnixAddress, system_socket, user_socket
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class Listener:
 
     :ivar address: as clients write it; with the real port
     :ivar path: file of a Unix socket that the daemon has made; None: TCP, or it is another's
+    :ivar lock: descriptor that locks the name ``path``; -1: none
     """
 
     socket: socket.socket
@@ -59,13 +60,13 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening; a Unix socket's name goes, too. A second call does nothing."""
-        if self.path is not None:
+        path, self.path = self.path, None
+        if path is not None:
             with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
-            self.path = None
+                path.unlink()
         self.socket.close()
-        if self.lock >= 0:
-            os.close(self.lock)
+        if path is not None and self.lock >= 0:
+            unlock_socket(path, self.lock)
             self.lock = -1
 
 
@@ -88,43 +89,56 @@ def _hint(error: OSError) -> str:
     text = error.strerror or str(error)
     if error.errno == errno.EADDRINUSE:
         return f"{text}; stop what listens there, or choose another with --listen"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT):
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return f"{text}; make its directory, or choose another with --listen"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{text}; choose a place that this user may write to with --listen"
+    if error.errno == errno.EEXIST:
+        return f"{text}; choose another name with --listen"
     return text
 
 
 def _listen_unix(path: Path, open_to_others: bool) -> Listener:
     """A stale socket, which nobody answers, is taken over; a live one never is. The lock beside
     it keeps two daemons from both finding it stale."""
-    path.parent.mkdir(mode=0o755 if open_to_others else 0o700, parents=True, exist_ok=True)
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if path in (system_socket(), user_socket()):  # no directory is made that nobody asked for
+        path.parent.mkdir(mode=0o755 if open_to_others else 0o700, exist_ok=True)
+    _check_name(path)
+    lock = lock_socket(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound = False
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OSError(errno.EADDRINUSE, "a live daemon listens there") from None
         _remove_stale(path)
         # No window in which others may connect: the mode is right from the beginning.
         before = os.umask(0o111 if open_to_others else 0o177)
         try:
             listening.bind(str(path))
+            bound = True
         finally:
             os.umask(before)
         listening.listen(BACKLOG)
         listening.setblocking(False)
     except BaseException:
+        if bound:
+            path.unlink()
         listening.close()
-        os.close(lock)
+        unlock_socket(path, lock)
         raise
     return Listener(listening, str(UnixAddress(str(path))), path, lock)
 
 
+def _check_name(path: Path) -> None:
+    """Before anything is made beside it: the name can be a socket's."""
+    if path.is_dir():
+        raise OSError(errno.EEXIST, "that is a directory")
+    if os.path.lexists(path) and not path.is_socket():
+        raise OSError(errno.EEXIST, "there is a file of that name that is not a socket")
+
+
 def _remove_stale(path: Path) -> None:
-    if not path.is_socket():
-        if path.exists():
-            raise OSError(errno.EEXIST, "there is a file of that name that is not a socket")
+    if not os.path.lexists(path):
         return
+    _check_name(path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(5)
         try:

@@ -19,6 +19,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ import attrs
 import trio
 
 from procnursery.containment.choose import Chosen
+from procnursery.containment.procfs import read_stat
 from procnursery.daemon.accepting import Doorkeeper
 from procnursery.daemon.config import Config, ConfigSource
 from procnursery.daemon.handlers import Handlers
@@ -161,12 +163,13 @@ async def run_daemon(setting: Setting) -> None:
                     )
                     await _drain(stop, supervisor, doorkeeper.sessions, grace)
                     connections.cancel_scope.cancel()
-            left = await end_children(reaper, but=spawner.pid)
+            left = _alive(supervisor) | set(await end_children(reaper, but=spawner.pid))
             if left:
-                log.error("processes survived the daemon", extra={"pids": left})
+                log.error("processes survived the daemon", extra={"pids": sorted(left)})
             daemon.cancel_scope.cancel()
         reaping.cancel_scope.cancel()
     setting.chosen.containment.close()
+    log.info("stopped", extra={"seconds": stop.seconds(), "left": len(left)})
 
 
 class Stop:
@@ -179,12 +182,19 @@ class Stop:
     def __init__(self) -> None:
         self.requested = trio.Event()
         self.hurried = trio.Event()
+        self._since = 0.0
 
     def request(self) -> None:
         """End; asked a second time, without grace."""
         if self.requested.is_set():
             self.hurried.set()
+        else:
+            self._since = time.monotonic()
         self.requested.set()
+
+    def seconds(self) -> float:
+        """How long ago the end was requested."""
+        return round(time.monotonic() - self._since, 3)
 
 
 async def _reap_children(
@@ -235,6 +245,13 @@ async def _drain(stop: Stop, supervisor: Supervisor, sessions: set[Session], gra
     with trio.move_on_after(FAREWELL):
         for session in list(sessions):
             await session.wait_quiet()
+
+
+def _alive(supervisor: Supervisor) -> set[int]:
+    """Pids of those that did not end with their tree, and have not ended since."""
+    survivors = (one for process in supervisor.all() for one in process.record.tree.survivors)
+    stats = (read_stat(one.pid) for one in survivors)
+    return {stat.pid for stat in stats if stat is not None and stat.alive}
 
 
 async def _hurry(stop: Stop, supervisor: Supervisor) -> None:

@@ -7,7 +7,7 @@ import resource
 
 from procnursery.errors import InvalidField
 from procnursery.model import OutputSpec, ProcessSpec, StdinSpec
-from procnursery.paths import LocalAddress, parse_address
+from procnursery.paths import parse_socket_address
 from procnursery.signals import signal_number
 
 _LABEL = re.compile(r"[A-Za-z0-9_./-]{1,64}")
@@ -127,11 +127,9 @@ def _check_ready(spec: ProcessSpec) -> None:
         raise InvalidField("must be given with mode 'connect', and only then", "ready.address")
     if ready.address is not None:
         try:
-            address = parse_address(ready.address)
+            parse_socket_address(ready.address)
         except ValueError as error:
             raise InvalidField(str(error), "ready.address") from None
-        if isinstance(address, LocalAddress):
-            raise InvalidField("is no address to connect to", "ready.address")
 
 
 def _check_output(output: OutputSpec, name: str) -> None:

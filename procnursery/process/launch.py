@@ -40,7 +40,8 @@ class Launched:
 
     :ivar executed: stamped by the child just before exec
     :ivar seen: when the daemon knew that exec had succeeded
-    :ivar setup: user µs, system µs, max RSS in KiB that the child used before exec
+    :ivar setup: user µs and system µs that the child used before exec, and the most KiB that it can
+        have had resident by then
     :ivar missed: whether a child with a gate knew of its release only after its instant
     """
 
@@ -56,15 +57,17 @@ def make_plan(
 ) -> Plan:
     """The plan for the spawner.
 
-    :param cwd: directory where the spec names none; None: the target user's home
+    :param cwd: directory where the spec names none, and to which a relative one is relative; None:
+        the target user's home
     """
+    base = cwd or account.home
     scheduler = spec.scheduler
     ionice = spec.ionice
     return Plan(
         argv=list(spec.argv),
         env=environment(spec, account, markers),
         executable=spec.executable,
-        cwd=spec.cwd or cwd or account.home,
+        cwd=base if spec.cwd is None else os.path.join(base, spec.cwd),
         uid=account.uid,
         gid=account.gid,
         groups=None if account.groups is None else list(account.groups),

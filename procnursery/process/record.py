@@ -157,7 +157,8 @@ class Record:
     ) -> None:
         """The main process was reaped.
 
-        :param setup: user µs, system µs and max RSS in KiB that it had used before exec
+        :param setup: user µs and system µs that it had used before exec, and the most KiB that it
+            can have had resident by then
         """
         if os.WIFSIGNALED(status):
             name = signal_name(os.WTERMSIG(status))
@@ -262,7 +263,8 @@ def _usage(rusage: resource.struct_rusage, setup: tuple[int, int, int]) -> Usage
         user_s=max(0.0, round(rusage.ru_utime - user_us / 1e6, 6)),
         system_s=max(0.0, round(rusage.ru_stime - system_us / 1e6, 6)),
         max_rss_bytes=rusage.ru_maxrss * 1024,
-        # The kernel keeps the largest size of the image before exec, too.
+        # The kernel keeps the largest size of the image before exec, too: only above all that this
+        # can have been is the figure surely the program's.
         max_rss_is_upper_bound=rusage.ru_maxrss <= setup_max_rss,
         minor_faults=rusage.ru_minflt,
         major_faults=rusage.ru_majflt,

@@ -37,8 +37,7 @@ class StateDirectory:
             except OSError as error:
                 self.close()
                 raise StateDirectoryError(
-                    f"the state directory {path} cannot be used: {error.strerror}; "
-                    "give another one with --state-dir, or mend its owner and mode"
+                    f"the state directory {path} cannot be used: {_hint(error)}"
                 ) from error
             except StateDirectoryError:
                 self.close()
@@ -67,6 +66,16 @@ class StateDirectory:
                 )
             self._next_id = int(content)
         (path / "output").mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+
+    def leftovers(self) -> tuple[int, int]:
+        """Output that earlier daemons have left: of how many processes, and how many bytes."""
+        processes = size = 0
+        if self._path is not None:
+            with os.scandir(self._path / "output") as entries:
+                for entry in entries:
+                    processes += 1
+                    size += _size_of(entry)
+        return processes, size
 
     @property
     def path(self) -> Path:
@@ -110,3 +119,23 @@ class StateDirectory:
         if self._temporary and self._path is not None:
             shutil.rmtree(self._path)
             self._path = None
+
+
+def _hint(error: OSError) -> str:
+    """What is wrong with a state directory, and what to do."""
+    another = "give another one with --state-dir"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        what = "it" if error.errno == errno.EEXIST else "something on the way to it"
+        return f"{what} is no directory; {another}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"{error.strerror}; {another}, or mend its owner and mode"
+    if error.errno == errno.EROFS:
+        return f"{error.strerror}; {another}"
+    return error.strerror or str(error)
+
+
+def _size_of(entry: os.DirEntry[str]) -> int:
+    if not entry.is_dir(follow_symlinks=False):
+        return entry.stat(follow_symlinks=False).st_size
+    with os.scandir(entry) as inside:
+        return sum(one.stat(follow_symlinks=False).st_size for one in inside)

@@ -18,6 +18,7 @@ import msgpack
 
 from procnursery.spawner import system
 from procnursery.spawner.plan import UNLIMITED, Plan
+from procnursery.spawner.refusals import explain, explain_limit
 
 TYPE_CHECKING = False  # typing's own would import typing, which this small program does without
 if TYPE_CHECKING:
@@ -26,12 +27,25 @@ if TYPE_CHECKING:
 DEFAULT_PATH = b"/bin:/usr/bin"
 """Where execvp(3) looks when there is no PATH."""
 FAILED_STATUS = 127
+EXEC_PAGES = 256
+"""Pages that a child may still touch between its last look at its own size and the point in
+execve(2) where the kernel notes the largest size of the image that ends, beside copies of strings.
+Measured: at most 133 of 4 KiB, most of them code, which the kernel maps in pieces of 64 KiB."""
+COUNTED_LATE = 4
+"""On so many CPUs at most a child has pages that are not counted yet: it lives for milliseconds."""
 SPIN_NS = 200_000
 """How long before its instant a child stops to sleep, where a core is free to be kept busy."""
 
 
 class StageError(Exception):
-    """What is wrong with a stage, where no errno says it."""
+    """What is wrong with a stage, where an errno does not say it.
+
+    :param number: errno, where a system call was refused all the same
+    """
+
+    def __init__(self, message: str, number: int | None = None) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class Child:
@@ -93,9 +107,11 @@ class Child:
                 self.stage = stage
                 step()
         except OSError as error:
-            self._fail(error.errno, None)
+            self._fail(error.errno, explain(self.stage, error.errno, self.plan))
+        except StageError as error:
+            self._fail(error.number, str(error))
         except BaseException as error:  # the child must never return into the spawner's loop
-            self._fail(None, str(error) if isinstance(error, StageError) else repr(error))
+            self._fail(None, repr(error))
         finally:
             os._exit(FAILED_STATUS)
 
@@ -167,12 +183,12 @@ class Child:
         for number, wanted, present in self._limits():
             raised = (_larger(wanted[0], present[0]), _larger(wanted[1], present[1]))
             if raised != present:
-                system.set_limit(number, *raised)
+                _set_limit(number, raised, present)
 
     def _lower_limits(self) -> None:
         for number, wanted, present in self._limits():
             if wanted != present:
-                system.set_limit(number, *wanted)
+                _set_limit(number, wanted, present)
 
     def _affinity(self) -> None:
         if self.plan.affinity is not None:
@@ -291,13 +307,14 @@ class Child:
         if not plan.gate:
             self._prepare_exec()
         environment, candidates = self._environment, self._files
+        room = _room_for_exec(plan)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._tell(
             "exec",
             *_clocks(),
             round(usage.ru_utime * 1e6),
             round(usage.ru_stime * 1e6),
-            usage.ru_maxrss,
+            usage.ru_maxrss + room,
         )
         denied = False
         for candidate in candidates:
@@ -318,6 +335,27 @@ def _larger(first: int, second: int) -> int:
     if resource.RLIM_INFINITY in (first, second):
         return resource.RLIM_INFINITY
     return max(first, second)
+
+
+def _room_for_exec(plan: Plan) -> int:
+    """KiB by which this image can still grow until execve(2) lets go of it. What it has occupied
+    by then, getrusage(2) counts for the program.
+
+    os.execve copies every string, with pointers, headers and rounding. Since Linux 6.2 each CPU
+    keeps back up to max(32, 2 * CPUs) pages of a size before it adds them to the sum.
+    """
+    strings = (*plan.argv, *plan.env)
+    copies = sum(map(len, strings)) + 128 * len(strings)
+    pages = EXEC_PAGES + COUNTED_LATE * max(32, 2 * (os.cpu_count() or 1))
+    return (copies + pages * resource.getpagesize()) // 1024
+
+
+def _set_limit(number: int, wanted: tuple[int, int], present: tuple[int, int]) -> None:
+    try:
+        system.set_limit(number, *wanted)
+    except OSError as error:
+        why = explain_limit(error.errno or 0, number, wanted, present)
+        raise StageError(why, error.errno) from error
 
 
 def _place(fd: int, target: int) -> None:

@@ -43,7 +43,9 @@ Reports are one message each, a MessagePack array:
 ``["failed", stage, errno or nil, detail or nil]``
     by the spawner (stage ``clone``) or the child, which then exits with status 127
 ``["exec", rt_sec, rt_nsec, mono_sec, mono_nsec, user_us, system_us, max_rss_kib]``
-    the last act before execve(2): both clocks, and the child's own usage so far
+    the last act before execve(2): both clocks, the child's own CPU time so far, and the most that
+    it can have had resident by the time execve lets go of its image, since the kernel hands that
+    maximum on to the program
 
 then end of file: execve closed the socket, or the child died. Only the flag PF_FORKNOEXEC of
 /proc/PID/stat tells which.

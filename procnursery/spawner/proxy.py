@@ -35,8 +35,8 @@ class Birth:
     """One child on its way to its program, as its reports tell.
 
     :ivar pid: known from the first report
-    :ivar executed: (realtime ns, monotonic ns, user µs, system µs, max RSS KiB) as stamped by
-        the child just before exec
+    :ivar executed: (realtime ns, monotonic ns, user µs, system µs, resident KiB) as told by
+        the child just before exec; the last is the most that there can be
     :ivar failed: (stage, errno or None, detail or None)
     :ivar held: (realtime ns, monotonic ns) when the child came to its gate
     :ivar released: whether the child knows of its release, and whether that came too late

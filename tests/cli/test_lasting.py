@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from procnursery.client.blocking import connect
 from tests.cli.command import procnursery, spawn
 from tests.daemons import Daemon, eventually, processes_with
 
@@ -84,6 +85,18 @@ def test_stop_ends_the_tree(contained_daemon: Daemon) -> None:
     assert waited.returncode in (128 + 9, 128 + 15)
     again = procnursery("stop", started, host=contained_daemon.address)
     assert again.returncode == 0
+
+
+def test_only_settings_that_mean_something_are_shown(daemon: Daemon) -> None:
+    started = start(daemon, "--", "true")
+    assert inspect(daemon, started)["spec"]["stdout"] == {"mode": "spool"}
+    text = procnursery("inspect", started, host=daemon.address).stdout
+    assert b"mode: spool" in text
+    assert b"capacity" not in text
+    with connect(daemon.address) as connection:
+        started = connection.start(["true"], stdout="pipe", on_disconnect="keep").id
+    shown = inspect(daemon, started)["spec"]["stdout"]
+    assert shown == {"mode": "pipe", "full": "block", "capacity": 1_048_576}
 
 
 def test_signal(daemon: Daemon) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -281,6 +282,18 @@ def test_sizes_that_are_none(client: Any) -> None:
         client.start(["true"], pty=24)
     with pytest.raises(RequestError, match=r"spec\.stdin"):
         client.start(["true"], pty=(24, 80), stdin="pipe")
+
+
+def test_a_relative_directory(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative to the caller's beside the caller, to the user's home on a daemon."""
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with blocking.connect("local:") as local:
+        assert local.run(["pwd"], cwd="inner").stdout == f"{tmp_path}/inner\n".encode()
+    with pytest.raises(StartFailed) as caught:
+        client.start(["pwd"], cwd="no/such/inner")
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    assert caught.value.data["file"] == os.fsencode(os.path.join(home, "no/such/inner"))
 
 
 def test_facts_and_samples(client: Any) -> None:

@@ -278,7 +278,12 @@ def test_clean_slate(peer: Peer) -> None:
 def test_directory(peer: Peer) -> None:
     assert peer.output("pwd", cwd="/usr") == b"/usr\n"
     uid = peer.call("daemon.info")["daemon"]["uid"]
-    assert peer.output("pwd -P") == os.path.realpath(pwd.getpwuid(uid).pw_dir).encode() + b"\n"
+    home = pwd.getpwuid(uid).pw_dir
+    assert peer.output("pwd -P") == os.path.realpath(home).encode() + b"\n"
+    for relative in (".", ".."):
+        wanted = os.path.realpath(os.path.join(home, relative)).encode() + b"\n"
+        assert peer.output("pwd -P", cwd=relative) == wanted
+    assert start_failure(peer, "true", cwd="no/such")["stage"] == "cwd"
 
 
 @pytest.mark.spec("PN-9.2-14")

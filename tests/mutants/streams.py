@@ -8,7 +8,7 @@ STREAMS = [
     Mutant(
         "PN-10.1-1",
         "process/stdin.py",
-        "await trio.lowlevel.wait_writable(self._fd)",
+        "await trio.lowlevel.wait_writable(self._end.fileno())",
         "return self.taken",
     ),
     Mutant(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ import pytest
 
 from procnursery.client.blocking import Connection, connect
 from procnursery.errors import RequestError, StartFailed
-from tests.daemons import Daemon
+from procnursery.model import IoNice, Scheduler
+from tests.daemons import NOBODY, Daemon, running_daemon, why_no_other_user
 
 Make = Callable[[Path], tuple[list[Any], dict[str, Any]]]
 
@@ -117,13 +119,58 @@ def test_permissions_of_another_user(connection: Connection, tmp_path: Path) -> 
 
 
 def test_forbidden_settings(connection: Connection) -> None:
-    """A limit above the hard one, as a user who may not raise it."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to have somebody who may not")
+    """A limit above what the kernel allows anybody, beside one that it does not mind."""
     with pytest.raises(RequestError) as caught:
-        connection.start(["true"], rlimits={"nofile": (1 << 40, 1 << 40)})
-    assert caught.value.data["stage"] == "rlimits"
-    assert caught.value.data["errno"] == "EPERM"
+        connection.start(["true"], rlimits={"core": (0, 0), "nofile": (1 << 40, 1 << 40)})
+    assert caught.value.data == {"stage": "rlimits", "errno": "EPERM", "errno_number": 1}
+    most = Path("/proc/sys/fs/nr_open").read_text().strip()
+    assert f"nofile: the hard limit cannot be {1 << 40}" in str(caught.value)
+    assert f"allows {most} at most" in str(caught.value)
+
+
+def test_forbidden_cpus(connection: Connection) -> None:
+    """One that the machine has, and some that it has not."""
+    present = min(os.sched_getaffinity(0))
+    with pytest.raises(StartFailed, match=r"affinity: EINVAL \(CPU 8190 may not be used") as caught:
+        connection.start(["true"], affinity=[present, 8190])
+    assert caught.value.data["errno"] == "EINVAL"
+    with pytest.raises(StartFailed, match="CPUs 8188,8190-8191 may not be used"):
+        connection.start(["true"], affinity=[8188, 8190, 8191])
+
+
+NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+FORBIDDEN: dict[str, tuple[dict[str, Any], str]] = {
+    "uid": ({"user": "root", "group": NOBODY, "groups": []}, "only root can change user"),
+    "gid": ({"group": 0}, "only root can change user or groups"),
+    "groups": ({"groups": [0]}, "only root can change user or groups"),
+    "rlimits": (
+        {"rlimits": {"core": (0, 0), "nofile": (NOFILE, NOFILE + 1)}},
+        "nofile: the hard limit ",
+    ),
+    "nice": ({"nice": -3}, "-3 needs root"),
+    "scheduler": (
+        {"scheduler": Scheduler(policy="fifo", priority=3)},
+        "fifo with priority 3 needs root",
+    ),
+    "ionice": ({"ionice": IoNice(class_="realtime")}, "class realtime needs root"),
+    "oom_score_adj": ({"oom_score_adj": -999}, "lowering it to -999 needs root"),
+}
+
+
+def test_what_only_root_may(short_path: Path) -> None:
+    """An unprivileged daemon names the setting and what it would take."""
+    if (reason := why_no_other_user()) is not None:
+        pytest.skip(reason)
+    with (
+        running_daemon(short_path / "d", user=NOBODY) as daemon,
+        connect(daemon.address) as client,
+    ):
+        for what, (options, words) in FORBIDDEN.items():
+            with pytest.raises(StartFailed) as caught:
+                client.start(["true"], **({"cwd": "/"} | options))
+            assert f"stage {what}: E" in str(caught.value)
+            assert words in str(caught.value)
+            assert caught.value.data["errno"] in ("EPERM", "EACCES")
 
 
 def test_two_megabytes_of_arguments(connection: Connection) -> None:
