@@ -11,6 +11,7 @@ import attrs
 
 import procnursery
 from procnursery.errors import RequestError, StartFailed
+from procnursery.inherited import current_umask
 from procnursery.model import (
     Gap,
     IoNice,
@@ -102,8 +103,8 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
     """A spec from values as ``subprocess`` takes them.
 
     :param argv: the program and its arguments
-    :param local: the program runs beside the caller: it gets the caller's environment and
-        directory unless ``env_base`` and ``cwd`` say otherwise
+    :param local: the program runs beside the caller: it gets the caller's environment,
+        directory and umask unless ``env_base``, ``cwd`` and ``umask`` say otherwise
     :param options: fields of :class:`procnursery.model.ProcessSpec`, where ``env`` may be a
         mapping, paths and names may be str, ``stdin`` may be a mode, bytes or a path, and
         ``stdout`` and ``stderr`` may be a mode or a path
@@ -114,6 +115,8 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
         options.setdefault("env_base", "inherit")
         if options.get("cwd") is None:
             options["cwd"] = os.getcwdb()
+        if options.get("umask") is None:
+            options["umask"] = current_umask()
     options = {key: value for key, value in options.items() if value is not None}
     for name in ("cwd", "executable"):
         if name in options:

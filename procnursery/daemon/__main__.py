@@ -20,9 +20,11 @@ from procnursery import paths
 from procnursery.containment.choose import Chosen, choose
 from procnursery.containment.tree import ContainmentUnavailable
 from procnursery.daemon.config import Config, ConfigError, load_config
+from procnursery.daemon.giving_up import OutOfResources, give_up, what_is_lacking
 from procnursery.daemon.listeners import Listener, ListenError, listen
 from procnursery.daemon.logs import set_up_logging
 from procnursery.daemon.main import Setting, run_daemon
+from procnursery.inherited import fill_standard_descriptors, undo_locale_coercion
 from procnursery.paths import UnixAddress
 from procnursery.process.state import StateDirectory, StateDirectoryError
 
@@ -39,7 +41,8 @@ user on unix://$XDG_RUNTIME_DIR/procnursery/procnursery.sock. State is kept in
 SIGTERM stops every process (stop signal, grace, SIGKILL), verifies it and exits with status 0;
 a second SIGTERM skips the grace. When the daemon is killed, its processes are killed, too.
 
-Exit status: 0 after SIGTERM, 1 if the daemon cannot start, 2 for a usage error, 70 after a defect.
+Exit status: 0 after SIGTERM, 1 if the daemon cannot start
+or the machine lacks what it needs, 2 for a usage error, 70 after a defect.
 """
 
 
@@ -88,15 +91,23 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.embedded_fd is not None and options.listen:
         parser.error("--embedded-fd and --listen exclude each other")
+    client = None if options.embedded_fd is None else _inherited_socket(options.embedded_fd)
     try:
-        return _run(options)
+        return _run(options, client)
     except (ConfigError, ContainmentUnavailable, ListenError, StateDirectoryError) as error:
-        print(f"procnurseryd: {error}", file=sys.stderr)
-        return EXIT_CANNOT_START
+        give_up(str(error), client)
+    except OutOfResources as error:
+        give_up(f"the daemon cannot work: {error}", client)
+    except OSError as error:
+        lack = what_is_lacking(error)
+        if lack is None:
+            raise
+        give_up(f"the daemon cannot work: {lack}", client)
+    return EXIT_CANNOT_START
 
 
-def _run(options: argparse.Namespace) -> int:
-    embedded = options.embedded_fd is not None
+def _run(options: argparse.Namespace, client: socket.socket | None) -> int:
+    embedded = client is not None
     config_path = _config_path(options, embedded)
     config = load_config(config_path, _overrides(options))
     set_up_logging(config.log_format, "warning" if embedded else config.log_level)
@@ -118,7 +129,7 @@ def _run(options: argparse.Namespace) -> int:
                 state=state,
                 chosen=chosen,
                 listeners=listeners,
-                embedded=_inherited_socket(options.embedded_fd) if embedded else None,
+                embedded=client,
                 ready=_announcer(options.ready_fd, listeners, chosen),
             )
             return _serve(setting)
@@ -132,7 +143,10 @@ def _run(options: argparse.Namespace) -> int:
 def _serve(setting: Setting) -> int:
     try:
         trio.run(run_daemon, setting)
-    except BaseException:
+    except BaseException as error:
+        lack = what_is_lacking(error)
+        if lack is not None:
+            raise OutOfResources(lack) from error
         logging.getLogger(__name__).critical(
             "the daemon failed; its processes were stopped", exc_info=True
         )
@@ -185,6 +199,8 @@ def _announcer(fd: int | None, listeners: list[Listener], chosen: Chosen) -> Cal
 
 def entry() -> NoReturn:
     """The installed command."""
+    fill_standard_descriptors()
+    undo_locale_coercion()
     sys.exit(main())
 
 
