@@ -8,7 +8,10 @@ import click
 
 from procnursery.cli.inspect import print_fields
 from procnursery.cli.plain import plain, print_json
+from procnursery.cli.status import complain
 from procnursery.cli.target import Target
+
+LOCAL = "local: a daemon of this command only"
 
 
 @click.command()
@@ -18,6 +21,11 @@ def info(target: Target, as_json: bool) -> None:
     """Show what the daemon is, how it holds process trees together, and what it holds."""
     with target.connect() as connection:
         result = connection.info()
+        local = connection.local
+    if local and as_json:
+        complain(LOCAL)
+    elif local:
+        click.echo(LOCAL)
     if as_json:
         print_json(result)
     else:
@@ -28,7 +36,7 @@ def info(target: Target, as_json: bool) -> None:
 @click.pass_obj
 def ping(target: Target) -> None:
     """Ask the daemon whether it is there; exit with status 0 if it answered."""
-    with target.connect() as connection:
+    with target.connect_to_running() as connection:
         before = time.monotonic()
         connection.ping()
         took = time.monotonic() - before

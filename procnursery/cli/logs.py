@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from procnursery.cli.foreground import Sink
+from procnursery.cli.output import error_text
 from procnursery.cli.status import complain
 from procnursery.cli.target import Target
 from procnursery.client.blocking import Connection
@@ -81,6 +82,8 @@ def logs(
         _copy(connection.exchange, sink)
         if sink.refused is not None:
             raise request_error(sink.refused)
+    if sink.failed is not None:
+        raise click.ClickException(f"output cannot be written: {error_text(sink.failed)}")
     return 141 if sink.gone else 0
 
 
