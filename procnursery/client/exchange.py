@@ -69,14 +69,20 @@ class Exchange:
 
     def call(self, method: str, params: Any, on_reply: OnReply) -> int:
         """Send a request; ``on_reply(result, error)`` is called once, by :meth:`dispatch`.
-        Returns the request's id."""
+        Returns the request's id.
+
+        :raises ConnectionLost: the connection has ended
+        """
+        self.link.check()
         request_id, frame = self.link.protocol.request(method, params)
         self._on_reply[request_id] = on_reply
         self.link.send(frame)
         return request_id
 
     def notify(self, method: str, params: Any) -> None:
-        """Send a notification."""
+        """Send a notification; when the connection has ended, nobody misses it."""
+        if self.link.lost is not None:
+            return
         self.link.send(self.link.protocol.notify(method, params))
 
     def start(self, params: m.StartParams, on_reply: OnReply) -> tuple[int, ProcessEvents]:
