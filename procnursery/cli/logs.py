@@ -11,6 +11,7 @@ from procnursery.cli.foreground import Sink
 from procnursery.cli.output import error_text
 from procnursery.cli.status import complain
 from procnursery.cli.target import Target
+from procnursery.cli.values import Whole
 from procnursery.client.blocking import Connection
 from procnursery.client.core import request_error
 from procnursery.client.exchange import Exchange
@@ -56,7 +57,7 @@ class _LogSink(Sink):
 )
 @click.option(
     "--offset",
-    type=click.IntRange(min=0),
+    type=Whole(0),
     help="First byte to print.  [default: the first that is kept]",
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on until the stream ends.")
