@@ -38,7 +38,8 @@ Exit status of run and wait:
   124                   its timeout was over
   127                   exec found no such file (ENOENT)
   126                   it could not be started for any other reason
-  255                   procnursery failed: wrong usage, no daemon, outcome unknown
+  255                   procnursery failed: wrong usage, no daemon, output not
+                        delivered, outcome unknown
 
 \b
 Shell completion, for bash (zsh and fish alike):
@@ -73,8 +74,8 @@ class LazyGroup(click.Group):
     "address",
     metavar="ADDRESS",
     help="The daemon: unix:///path, tcp://host:port, or local: for a daemon of this one command. "
-    "Default: $PROCNURSERY_HOST, else the system's or the user's daemon if it answers, else "
-    "local:.",
+    "Default: $PROCNURSERY_HOST, else the system's or the user's daemon if it answers, else, for "
+    "run and info, local:.",
 )
 @click.version_option(procnursery.__version__, prog_name="procnursery")
 @click.pass_context

@@ -185,6 +185,8 @@ def _inherited_socket(fd: int) -> socket.socket:
 
 def _announcer(fd: int | None, listeners: list[Listener], chosen: Chosen) -> Callable[[], None]:
     addresses = [listener.address for listener in listeners]
+    if fd is not None:
+        os.set_inheritable(fd, False)  # or the spawner holds it open, and no reader sees its end
 
     def announce() -> None:
         logging.getLogger(__name__).info(
