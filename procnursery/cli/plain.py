@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -38,6 +39,16 @@ def print_json(value: Any) -> None:
     print(json.dumps(plain(value), indent=2))
 
 
+def _is_stdout(path: Path) -> bool:
+    """Whether it is the regular file to which standard output goes: /dev/stdout, for instance. The
+    program's output would be lost if that file were replaced."""
+    try:
+        named = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(named.st_mode) and os.path.samestat(named, os.fstat(1))
+
+
 class ReportFile:
     """A file that is either the whole report or not touched at all.
 
@@ -51,9 +62,9 @@ class ReportFile:
         self._temporary: Path | None = None
         # Unbuffered, so that nothing is left which close(2) would try to write again.
         self._file: io.FileIO | None
-        if path == "-":
+        if path == "-" or _is_stdout(self._path):
             self._file = None
-        elif self._path.exists() and not self._path.resolve().is_file():  # a device, a FIFO
+        elif self._path.exists() and not self._path.is_file():  # a device, a FIFO
             self._file = self._path.open("wb", buffering=0)
         else:
             fd, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)

@@ -239,7 +239,24 @@ def test_a_report_to_stdout() -> None:
     assert ENOSPC in one_line(failed.stderr)
 
 
-# Limits
+def test_a_report_to_the_file_of_stdout(tmp_path: Path) -> None:
+    target = tmp_path / "both"
+    for name in ("/dev/stdout", str(target)):
+        with target.open("wb") as file:
+            done = subprocess.run(
+                [*COMMAND, "-H", "local:", "run", "--report", name, "--", "echo", "hi"],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                env=environment(),
+                check=False,
+            )
+        assert done.returncode == 0
+        first, _, rest = target.read_text().partition("\n")
+        assert first == "hi"
+        assert json.loads(rest)["outcome"]["code"] == 0
+
+
+# Limits and defects
 
 
 @pytest.mark.parametrize("limit", [6, 8, 10, 12, 14])
@@ -247,3 +264,30 @@ def test_few_descriptors(limit: int) -> None:
     done = shell(f'ulimit -n {limit}; "$@"', "run", "--", "echo", "x")
     assert done.returncode == 255
     assert b"EMFILE" in one_line(done.stderr)
+
+
+def test_few_descriptors_for_a_lasting_daemon(short_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *("prlimit", "--nofile=12", COMMAND[0], "-P", "-m", "procnursery.daemon"),
+            *("--listen", f"unix://{short_path}/s", "--state-dir", str(short_path / "state")),
+        ],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"procnurseryd: "), done.stderr
+    assert b"EMFILE" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_defect_is_no_status_of_a_program() -> None:
+    code = (
+        "import procnursery.cli.info as info; from procnursery.cli.main import main\n"
+        "def broken(): raise RuntimeError('planted')\n"
+        "info.ping.callback = broken; main(['ping'])"
+    )
+    done = subprocess.run([COMMAND[0], "-P", "-c", code], capture_output=True, check=False)
+    assert done.returncode == 255
+    assert b"RuntimeError: planted" in done.stderr

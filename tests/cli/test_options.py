@@ -255,7 +255,7 @@ def test_advice_for_tcp(short_path: Path) -> None:
 
 
 AS_NOBODY = """
-import os, sys, traceback  # all that is needed is imported by one who may read it
+import difflib, os, sys, traceback  # whatever is needed is imported by one who may read it
 import procnursery.cli.info, procnursery.cli.ps
 from procnursery.cli.main import main
 os.chdir("/")
