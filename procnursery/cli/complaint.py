@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 
 FAILURE = 255
@@ -16,9 +14,3 @@ def complain(message: str, *, raw: bool = False) -> None:
     """
     end = "\r\n" if raw else "\n"
     print(f"procnursery: {message}", end=end, file=sys.stderr, flush=True)
-
-
-def reader_gone() -> int:
-    """Whoever read our output has left: end as SIGPIPE would, without a further word."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 128 + signal.SIGPIPE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -12,14 +13,25 @@ from procnursery.cli.naming import selected, selecting_option
 from procnursery.cli.options import Signal
 from procnursery.cli.suggest import live_process
 from procnursery.cli.target import Target
+from procnursery.cli.values import Seconds
+from procnursery.protocol import messages as m
 
 if TYPE_CHECKING:
     from procnursery.model import Time
 
 
 @click.command()
-@click.argument("id", shell_complete=live_process)
-@click.argument("name", metavar="[SIGNAL]", type=Signal(), default="SIGTERM")
+@click.argument(
+    "ids", metavar="ID... [SIGNAL]", nargs=-1, required=True, shell_complete=live_process
+)
+@click.option(
+    "-s",
+    "--signal",
+    "name",
+    type=Signal(),
+    metavar="SIGNAL",
+    help="The signal; with this option every argument is an id.  [default: SIGTERM]",
+)
 @at_option("it is delivered")
 @click.option(
     "--target",
@@ -32,18 +44,30 @@ if TYPE_CHECKING:
 @click.pass_obj
 def signal(
     target: Target,
-    id: str,
-    name: str,
+    ids: tuple[str, ...],
+    name: str | None,
     whom: Literal["main", "group", "tree"],
     at: Time | None,
 ) -> None:
-    """Send a signal to a process: SIGTERM unless another is named (SIGUSR1, HUP, 9).
+    """Send a signal to processes: SIGTERM unless another is named (SIGUSR1, HUP, 9).
 
+    The last of several arguments names the signal if it is one in capital letters or a number.
     With --at the daemon sends it at that instant, and this command returns then; if this command
     is ended before, nothing is sent.
     """
+    if name is None and len(ids) > 1 and re.fullmatch(r"[A-Z][A-Z0-9+]*|\d+", ids[-1]):
+        name = Signal()(ids[-1], ctx=click.get_current_context())
+        ids = ids[:-1]
     with target.connect_to_lasting("signal") as connection:
-        connection.get(id).signal(name, target=whom, at=resolved(connection, at))
+        known = [connection.get(one).id for one in ids]
+        due = resolved(connection, at)
+        connection.request_all(
+            "process.signal",
+            [
+                m.SignalParams(id=one, signal=name or "SIGTERM", target=whom, at=due)
+                for one in known
+            ],
+        )
 
 
 @click.command()
@@ -52,7 +76,7 @@ def signal(
 @at_option("the stop begins")
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     metavar="SECONDS",
     help="Time between the stop signal and SIGKILL.  [default: as it was started with]",
 )
@@ -74,13 +98,20 @@ def stop(
 ) -> int:
     """Stop processes and all their descendants, together, and see that they are gone.
 
-    Returns when they are: after the stop signal, the grace period and SIGKILL at the latest. What
-    cannot be killed is named, and the exit status is 255.
+    Several are stopped at the same time. Returns when they are gone: after the stop signal, the
+    grace period and SIGKILL at the latest. What cannot be killed is named, and the exit status is
+    255.
     """
+    status = 0
     with target.connect_to_lasting("stop") as connection:
-        chosen = selected(connection, ids, labels)
-        infos = connection.stop(chosen, signal=name, grace=grace, at=resolved(connection, at))
-    for info in infos:
-        for one in info.tree.survivors:
-            complain(f"{info.id}: pid {one.pid} ({one.command}) is still there: {one.reason}")
-    return FAILURE if any(info.tree.verdict == "survivors" for info in infos) else 0
+        chosen = [connection.get(one).id for one in selected(connection, ids, labels)]
+        due = resolved(connection, at)
+        params = [m.StopParams(id=one, signal=name, grace=grace, at=due) for one in chosen]
+        for result in connection.request_all("process.stop", params):
+            for one in result.process.tree.survivors:
+                status = FAILURE
+                complain(
+                    f"{result.process.id}: pid {one.pid} ({one.command}) is still there: "
+                    f"{one.reason}"
+                )
+    return status

@@ -14,6 +14,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import attrs
+
+from procnursery.cli.output import error_text
 from procnursery.cli.status import complain
 from procnursery.cli.terminal import CallerTerminal, GivenUp
 from procnursery.client.blocking import Connection
@@ -39,7 +42,9 @@ class Sink(Handler):
     The descriptor's own open file is shared with others, so it is not made non-blocking; pipes
     and terminals are opened once more instead.
 
-    :ivar gone: whether its reader has closed it
+    :ivar gone: whether nothing can be written any more: its reader has closed it, or
+    :ivar failed: why it cannot be written otherwise
+    :ivar written: bytes of the stream that were
     :ivar shown: called with what was written
     """
 
@@ -49,6 +54,8 @@ class Sink(Handler):
         self._chunks: deque[tuple[int, memoryview]] = deque()
         self.gone = False
         self.shown: Callable[[bytes], None] | None = None
+        self.failed: OSError | None = None
+        self.written = 0
 
     def on_data(self, offset: int, data: bytes) -> None:
         """Queue it, and write what can be written."""
@@ -73,10 +80,11 @@ class Sink(Handler):
             return
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                complain(f"output cannot be written: {error.strerror}")
+                self.failed = error
             self.gone = True
             self._chunks.clear()
             return
+        self.written += count
         if self.shown is not None:
             self.shown(bytes(chunk[:count]))
         if count == len(chunk):
@@ -101,6 +109,18 @@ def _without_blocking(fd: int) -> tuple[int, int]:
     return fd, ATOMIC_WRITE
 
 
+@attrs.frozen
+class Undelivered:
+    """Output of the program that did not get where it was to go.
+
+    :ivar bytes: how many, beside those that the daemon lost
+    :ivar error: why; None: the reader has left
+    """
+
+    bytes: int
+    error: str | None
+
+
 class Foreground:
     """One program.
 
@@ -108,6 +128,7 @@ class Foreground:
     :param terminal: passed on to the program, which has one of its own
     :ivar id: once it was started
     :ivar failed: why it was not started
+    :ivar cut_off: whether it was stopped since its output cannot be written any more
     """
 
     def __init__(
@@ -122,6 +143,7 @@ class Foreground:
         self._spec = spec
         self.id: str | None = None
         self.pid: int | None = None
+        self.cut_off = False
         self.failed: m.ErrorInfo | None = None
         self._events = ProcessEvents()
         self._want_stdin = stdin
@@ -136,6 +158,22 @@ class Foreground:
     def info(self) -> ProcessInfo | None:
         """All that is known of it, once it has ended."""
         return None if self._events.closed is None else self._events.closed.process
+
+    @property
+    def undelivered(self) -> dict[str, Undelivered]:
+        """What of the output of a program that has ended is missing, by stream."""
+        found = {}
+        for name, sink in self._sinks.items():
+            error = None
+            if sink.failed is not None:
+                error = f"cannot be written: {error_text(sink.failed)}"
+            elif sink.refused is not None:
+                error = f"cannot be had: {sink.refused.message}"
+            stream = None if self.info is None else self.info.streams.get(name)
+            count = 0 if stream is None else max(0, stream.end - stream.lost - sink.written)
+            if error is not None or (sink.gone and count):
+                found[name] = Undelivered(count, error)
+        return found
 
     def run(self) -> None:
         """Run it to its end.
@@ -257,8 +295,10 @@ class Foreground:
         stdin.close()
 
     def _reader_gone(self, sink: Sink) -> None:
-        """Nobody reads our output: the program ends as SIGPIPE ends one that writes itself."""
+        """Nobody reads our output: the program ends as SIGPIPE ends one that writes itself. Output
+        that cannot be written for another reason is no better."""
         sink.unsubscribe()
+        self.cut_off = True
         self._stop(signal_name="SIGPIPE", grace=READER_GONE_GRACE)
 
     def _stop(self, *, signal_name: str | None = None, grace: float | None = None) -> None:

@@ -9,7 +9,10 @@ import click
 
 from procnursery.cli.inspect import print_fields
 from procnursery.cli.plain import plain, print_json
+from procnursery.cli.status import complain
 from procnursery.cli.target import Target
+
+LOCAL = "local: a daemon of this command only"
 
 
 @click.command()
@@ -22,6 +25,11 @@ def info(target: Target, as_json: bool) -> None:
         result = connection.info()
         # a daemon of another version or language may not know it
         facts = connection.facts() if "host" in connection.hello.capabilities else None
+        local = connection.local
+    if local and as_json:
+        complain(LOCAL)
+    elif local:
+        click.echo(LOCAL)
     if as_json:
         print_json(plain(result) | {"facts": plain(facts)})
         return
@@ -50,7 +58,7 @@ def _print_table(lines: list[tuple[str, str]]) -> None:
 @click.pass_obj
 def ping(target: Target) -> None:
     """Ask the daemon whether it is there; exit with status 0 if it answered."""
-    with target.connect() as connection:
+    with target.connect_to_running() as connection:
         before = time.monotonic()
         connection.ping()
         took = time.monotonic() - before

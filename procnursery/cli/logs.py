@@ -8,9 +8,11 @@ from typing import Literal
 import click
 
 from procnursery.cli.foreground import Sink
+from procnursery.cli.output import error_text
 from procnursery.cli.status import complain
 from procnursery.cli.suggest import any_process
 from procnursery.cli.target import Target
+from procnursery.cli.values import Whole
 from procnursery.client.blocking import Connection
 from procnursery.client.core import request_error
 from procnursery.client.exchange import Exchange
@@ -56,7 +58,7 @@ class _LogSink(Sink):
 )
 @click.option(
     "--offset",
-    type=click.IntRange(min=0),
+    type=Whole(0),
     help="First byte to print.  [default: the first that is kept]",
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on until the stream ends.")
@@ -82,6 +84,8 @@ def logs(
         _copy(connection.exchange, sink)
         if sink.refused is not None:
             raise request_error(sink.refused)
+    if sink.failed is not None:
+        raise click.ClickException(f"output cannot be written: {error_text(sink.failed)}")
     return 141 if sink.gone else 0
 
 

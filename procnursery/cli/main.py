@@ -6,15 +6,19 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 from typing import Any, NoReturn
 
 import click
 
 import procnursery
 from procnursery.cli import suggest
-from procnursery.cli.complaint import FAILURE, complain, reader_gone
+from procnursery.cli.complaint import FAILURE, complain
+from procnursery.cli.output import OutputFailed, error_text, guard_output, mute
+from procnursery.cli.status import EXHAUSTED, explain_error
 from procnursery.cli.target import Target
 from procnursery.errors import ProcnurseryError
+from procnursery.inherited import fill_standard_descriptors, undo_locale_coercion
 
 _COMMANDS = {
     "run": "run",
@@ -44,7 +48,8 @@ Exit status of run and wait:
   124                   its timeout was over
   127                   exec found no such file (ENOENT)
   126                   it could not be started for any other reason
-  255                   procnursery failed: wrong usage, no daemon, outcome unknown
+  255                   procnursery failed: wrong usage, no daemon, output not
+                        delivered, outcome unknown
 """
 
 
@@ -87,8 +92,8 @@ class LazyGroup(click.Group):
     metavar="ADDRESS",
     shell_complete=suggest.address,
     help="The daemon: unix:///path, tcp://host:port, or local: for a daemon of this one command. "
-    "Default: $PROCNURSERY_HOST, else the system's or the user's daemon if it answers, else "
-    "local:.",
+    "Default: $PROCNURSERY_HOST, else the system's or the user's daemon if it answers, else, for "
+    "run and info, local:.",
 )
 @click.version_option(procnursery.__version__, prog_name="procnursery")
 @click.pass_context
@@ -104,10 +109,9 @@ def cli(context: click.Context, address: str | None) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The installed command: runs and exits."""
-    # A daemon's output has to be looked at by its bytes, so nothing may stop at odd text.
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    fill_standard_descriptors()
+    undo_locale_coercion()
+    guard_output()
     if COMPLETE in os.environ:
         from procnursery.cli.bash import register
 
@@ -115,24 +119,55 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     status = _run(arguments)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        status = reader_gone()
+    except OutputFailed as error:
+        status = _output_failed(error)
     sys.exit(status)
 
 
 def _run(arguments: list[str] | None) -> int:
+    """The exit status: whatever goes wrong here is no program's status."""
     try:
         result: Any = cli(arguments, prog_name="procnursery", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return FAILURE
-    except ProcnurseryError as error:
-        complain(str(error))
+    except click.ClickException as error:
+        complain(_one_line(error))
         return FAILURE
-    except BrokenPipeError:
-        return reader_gone()
+    except ProcnurseryError as error:
+        complain(explain_error(error))
+        return FAILURE
+    except OutputFailed as error:
+        return _output_failed(error)
     except (KeyboardInterrupt, click.Abort):
         return 128 + signal.SIGINT
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
+            complain(f"this machine or its limits allow no more: {error_text(error)}")
+        else:
+            traceback.print_exc()
+            complain("the above is a defect of procnursery; please report it")
+        return FAILURE
     return result if isinstance(result, int) else 0
+
+
+def _one_line(error: click.ClickException) -> str:
+    """What is wrong, and where to read how it would be right."""
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    if not isinstance(error, click.UsageError):
+        return message
+    message = message[:1].lower() + message[1:]
+    path = "procnursery" if error.ctx is None else error.ctx.command_path
+    return f"{message} (see {path} --help)"
+
+
+def _output_failed(error: OutputFailed) -> int:
+    """Whoever read our output has left: end as SIGPIPE would, without a further word. Anything
+    else is a failure."""
+    mute()
+    if error.reader_gone:
+        return 128 + signal.SIGPIPE
+    complain(str(error))
+    return FAILURE

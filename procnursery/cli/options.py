@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from procnursery.cli import suggest
+from procnursery.cli.values import Directory, Seconds, Umask, Who, Whole
 from procnursery.signals import signal_name, signal_names, signal_number
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -122,21 +123,36 @@ _OPTIONS = (
         "--inherit-env",
         is_flag=True,
         help="Begin with the daemon's environment instead of a clean one (PATH, HOME, USER, "
-        "LOGNAME, SHELL, LANG). With local: that is the environment of this command, always.",
+        "LOGNAME, SHELL, LANG). With local: that is the environment of this command, always. "
+        "PROCNURSERY_ID and PROCNURSERY_INSTANCE are set in any case.",
     ),
     click.option(
         "--cwd",
+        type=Directory(),
         metavar="DIR",
         shell_complete=suggest.directory,
         help="Directory to run in, by default and if relative from the user's home; with local: "
         "from the present directory.",
     ),
-    click.option("--user", metavar="NAME", help="User to run as, by name or number."),
+    click.option("--user", type=Who(), metavar="NAME", help="User to run as, by name or number."),
+    click.option(
+        "--group",
+        type=Who(),
+        metavar="NAME",
+        help="Group to run as, by name or number.  [default: the user's]",
+    ),
+    click.option(
+        "--umask",
+        type=Umask(),
+        metavar="OCTAL",
+        help="Permissions that new files do not get.  [default: 022; with local: this command's]",
+    ),
     click.option(
         "--timeout",
-        type=click.FloatRange(min=0),
+        type=Seconds(),
         metavar="SECONDS",
-        help="Stop the program when it has run so long; the exit status is then 124.",
+        help="Stop the program when it has run so long; the exit status of run and wait is then "
+        "124.",
     ),
     click.option(
         "--stop-signal",
@@ -146,14 +162,14 @@ _OPTIONS = (
     ),
     click.option(
         "--grace",
-        type=click.FloatRange(min=0),
+        type=Seconds(),
         metavar="SECONDS",
         help="Time between the stop signal and SIGKILL.  [default: 10]",
     ),
     click.option(
         "--affinity", type=Cpus(), metavar="CPUS", help="CPUs that it may use, such as 0,2-3."
     ),
-    click.option("--nice", type=click.IntRange(-20, 19), metavar="N", help="Niceness."),
+    click.option("--nice", type=Whole(-20, 19), metavar="N", help="Niceness, -20 to 19."),
     click.option(
         "--rlimit",
         type=Limit(),
@@ -162,6 +178,15 @@ _OPTIONS = (
         help="A resource limit, such as nofile=1024 or core=0:unlimited. Can be given many times.",
     ),
 )
+
+
+_MODES = {
+    "pipe": "pipe: through memory, the program waits for a slow reader.",
+    "spool": "spool: kept in files by the daemon.",
+    "direct": "direct: the program writes the files itself, the daemon does nothing; not for "
+    "programs that open /dev/stdout anew.",
+    "null": "null: nowhere.",
+}
 
 
 def spec_options(function: F) -> F:
@@ -178,9 +203,7 @@ def output_mode_option(default: str, modes: tuple[str, ...]) -> Callable[[F], F]
         type=click.Choice(modes),
         default=default,
         show_default=True,
-        help="pipe: through memory, the program waits for a slow reader. spool: kept in files by "
-        "the daemon. direct: the program writes the files itself, the daemon does nothing; not for "
-        "programs that open /dev/stdout anew. null: nowhere.",
+        help=" ".join(_MODES[mode] for mode in modes),
     )
 
 
@@ -189,7 +212,9 @@ def spec_fields(
     env: tuple[tuple[bytes, bytes], ...],
     inherit_env: bool,
     cwd: str | None,
-    user: str | None,
+    user: str | int | None,
+    group: str | int | None,
+    umask: int | None,
     timeout: float | None,
     stop_signal: str | None,
     grace: float | None,
@@ -203,7 +228,9 @@ def spec_fields(
         "env": env or None,
         "env_base": "inherit" if inherit_env else None,
         "cwd": cwd,
-        "user": int(user) if user is not None and user.isdigit() else user,
+        "user": user,
+        "group": group,
+        "umask": umask,
         "timeout": timeout,
         "stop_signal": stop_signal,
         "grace": grace,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import stat
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from procnursery.inherited import current_umask
 from procnursery.model import OutputSpec
 
 
@@ -38,38 +42,60 @@ def print_json(value: Any) -> None:
     print(json.dumps(plain(value), indent=2))
 
 
+def _is_stdout(path: Path) -> bool:
+    """Whether it is the regular file to which standard output goes: /dev/stdout, for instance. The
+    program's output would be lost if that file were replaced."""
+    try:
+        named = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(named.st_mode) and os.path.samestat(named, os.fstat(1))
+
+
 class ReportFile:
     """A file that is either the whole report or not touched at all.
 
+    :param path: ``-`` is standard output, behind everything else that goes there
     :raises OSError: it cannot be written; found out before anything is started
     """
 
     def __init__(self, path: str) -> None:
+        self.name = path
         self._path = Path(path)
         self._temporary: Path | None = None
-        if self._path.exists() and not self._path.is_file():  # a device, a FIFO
-            self._file = self._path.open("w", encoding="utf-8")
+        # Unbuffered, so that nothing is left which close(2) would try to write again.
+        self._file: io.FileIO | None
+        if path == "-" or _is_stdout(self._path):
+            self._file = None
+        elif self._path.exists() and not self._path.is_file():  # a device, a FIFO
+            self._file = self._path.open("wb", buffering=0)
         else:
             fd, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
             self._temporary = Path(name)
-            self._file = os.fdopen(fd, "w", encoding="utf-8")
+            self._file = io.FileIO(fd, "w")
 
     def write(self, report: Any) -> None:
-        """Write the report and put the file in place."""
-        with self._file as file:
-            json.dump(plain(report), file, indent=2)
-            file.write("\n")
-            file.flush()
-            if self._temporary is not None:
-                mask = os.umask(0)
-                os.umask(mask)
-                os.fchmod(file.fileno(), 0o666 & ~mask)
+        """Write the report and put the file in place.
+
+        :raises OSError: it could not be written
+        :raises OutputFailed: the same of standard output
+        """
+        text = json.dumps(plain(report), indent=2) + "\n"
+        if self._file is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return
+        rest = memoryview(text.encode("ascii"))
+        while rest:
+            rest = rest[self._file.write(rest) :]
         if self._temporary is not None:
+            os.fchmod(self._file.fileno(), 0o666 & ~current_umask())
             self._temporary.replace(self._path)
             self._temporary = None
 
     def discard(self) -> None:
         """Leave nothing behind if it was not written."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if self._temporary is not None:
             self._temporary.unlink(missing_ok=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from procnursery.cli.foreground import Undelivered
 from procnursery.cli.plain import plain
 from procnursery.cli.status import outcome_of_failed_start
 from procnursery.errors import RequestError
-from procnursery.model import Act, Outcome, ProcessInfo, ProcessSpec
+from procnursery.model import Act, Outcome, ProcessInfo, ProcessSpec, StreamInfo
 
 
-def report_of(info: ProcessInfo, host: str) -> dict[str, Any]:
+def report_of(
+    info: ProcessInfo, host: str, undelivered: Mapping[str, Undelivered]
+) -> dict[str, Any]:
     """The report of a process that has ended."""
     return {
         "host": host,
@@ -24,15 +28,7 @@ def report_of(info: ProcessInfo, host: str) -> dict[str, Any]:
         "tree_usage": plain(info.tree_usage),
         "times": plain(info.times),
         "streams": {
-            name: {
-                "bytes": stream.end,
-                "lost": stream.lost,
-                "gaps": plain(stream.gaps),
-                "eof": stream.eof,
-                "mode": stream.mode,
-                "error": stream.error,
-            }
-            for name, stream in info.streams.items()
+            name: _stream(stream, undelivered.get(name)) for name, stream in info.streams.items()
         },
         "tree": {
             "verdict": info.tree.verdict,
@@ -40,6 +36,19 @@ def report_of(info: ProcessInfo, host: str) -> dict[str, Any]:
             "survivors": plain(info.tree.survivors),
         },
         "containment": info.containment,
+    }
+
+
+def _stream(stream: StreamInfo, lack: Undelivered | None) -> dict[str, Any]:
+    errors = [stream.error, None if lack is None else lack.error]
+    return {
+        "bytes": stream.end,
+        "lost": stream.lost,
+        "undelivered": 0 if lack is None else lack.bytes,
+        "gaps": plain(stream.gaps),
+        "eof": stream.eof,
+        "mode": stream.mode,
+        "error": "; ".join(one for one in errors if one is not None) or None,
     }
 
 
@@ -58,16 +67,24 @@ def report_of_lost(
 ) -> dict[str, Any]:
     """The report of a run whose end could not be seen."""
     outcome = Outcome(kind="lost", reason=reason)
-    return _without_process(spec, outcome, host, verdict="unknown") | {
-        "id": process_id,
-        "pid": pid,
-    }
+    report = _without_process(spec, outcome, host, verdict="unknown")
+    for stream in report["streams"].values():
+        stream |= {"bytes": None, "lost": None, "undelivered": None}
+    return report | {"id": process_id, "pid": pid}
 
 
 def _without_process(
     spec: ProcessSpec, outcome: Outcome, host: str, *, verdict: str
 ) -> dict[str, Any]:
-    nothing = {"bytes": 0, "lost": 0, "gaps": [], "eof": None, "mode": None, "error": None}
+    nothing = {
+        "bytes": 0,
+        "lost": 0,
+        "undelivered": 0,
+        "gaps": [],
+        "eof": None,
+        "mode": None,
+        "error": None,
+    }
     return {
         "host": host,
         "id": None,

@@ -12,12 +12,14 @@ from procnursery.cli import suggest
 from procnursery.cli.foreground import Foreground
 from procnursery.cli.naming import naming_options
 from procnursery.cli.options import output_mode_option, spec_fields, spec_options
+from procnursery.cli.output import error_text
 from procnursery.cli.plain import ReportFile
 from procnursery.cli.report import report_of, report_of_failed_start, report_of_lost
 from procnursery.cli.status import (
     FAILURE,
     complain,
     explain,
+    explain_error,
     status_of,
     status_of_failed_start,
     tell_of_losses,
@@ -52,7 +54,8 @@ from procnursery.model import ProcessSpec
     "--report",
     metavar="FILE",
     shell_complete=suggest.file,
-    help="Write everything that is known of the run to FILE, as one JSON object.",
+    help="Write everything that is known of the run to FILE, as one JSON object; - is standard "
+    "output, where it follows the program's.",
 )
 @click.argument(
     "argv", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=suggest.file
@@ -80,8 +83,8 @@ def run(
     \b
     procnursery run -- sh -c 'echo out; echo err >&2; exit 7'
     procnursery run --timeout 10 --report run.json -- ./experiment --size 100
-    procnursery -H tcp://host:7777 run -t -- bash
-    tar c dir | procnursery -H tcp://host:7777 run --cwd /tmp -- tar x
+    procnursery run -t -- bash
+    tar c dir | procnursery -H unix:///tmp/pn.sock run --cwd /tmp -- tar x
     """
     report_file = _open_report(report)
     try:
@@ -121,7 +124,7 @@ def _open_report(path: str | None) -> ReportFile | None:
         return ReportFile(path)
     except OSError as error:
         raise click.ClickException(
-            f"the report {path} cannot be written: {error.strerror}; nothing was started"
+            f"the report {path} cannot be written: {error_text(error)}; nothing was started"
         ) from error
 
 
@@ -134,7 +137,7 @@ def _run(
     options: dict[str, Any],
 ) -> int:
     naming = {"name": options.pop("name"), "labels": dict(options.pop("labels"))}
-    with_stdin = not no_stdin and _is_open(0)
+    with_stdin = not no_stdin
     connection = target.connect()
     try:
         fields = {key: value for key, value in spec_fields(**options).items() if value is not None}
@@ -161,7 +164,11 @@ def _run(
     finally:
         connection.close()
     if report is not None:
-        report.write(content)
+        try:
+            report.write(content)
+        except OSError as error:
+            complain(f"the report {report.name} cannot be written: {error_text(error)}")
+            return FAILURE
     return status
 
 
@@ -181,18 +188,21 @@ def _run_on(
     if info is None:
         assert program.failed is not None
         failure = request_error(program.failed)
-        complain(failure.message)
+        complain(explain_error(failure))
         return status_of_failed_start(failure), report_of_failed_start(spec, failure, host)
+    undelivered = program.undelivered
     line = explain(info)
-    if line is not None:
+    # Its own end by SIGPIPE is what a program in a pipeline is expected to come to.
+    quiet = program.cut_off and info.outcome is not None and info.outcome.signal == "SIGPIPE"
+    if line is not None and not quiet:
         complain(line)
     tell_of_losses(info)
-    return status_of(info), report_of(info, host)
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
+    status = status_of(info)
+    for name, lack in undelivered.items():
+        if lack.error is not None:
+            status = FAILURE
+            complain(
+                f"{info.id}: {name} {lack.error}; {lack.bytes} bytes of it were not delivered"
+                + (", and the program was stopped" if program.cut_off and info.acts else "")
+            )
+    return status, report_of(info, host, undelivered)

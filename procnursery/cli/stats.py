@@ -14,7 +14,6 @@ import click
 
 from procnursery.cli.plain import plain
 from procnursery.cli.rates import Row, rows
-from procnursery.cli.status import reader_gone
 from procnursery.cli.target import Target
 from procnursery.protocol import messages as m
 
@@ -71,8 +70,6 @@ def stats(
                 _show(samples)
             else:
                 _print_lines(samples)
-        except BrokenPipeError:  # which click would make a failure without a word
-            return reader_gone()
         except KeyboardInterrupt:  # the usual way to end it, which click would put a line under
             return 128 + signal.SIGINT
     return 0

@@ -9,6 +9,7 @@ import socket
 
 import click
 
+from procnursery.cli.output import OutputFailed
 from procnursery.cli.target import Target
 from procnursery.client import dialing
 from procnursery.paths import LocalAddress
@@ -56,7 +57,13 @@ def _bridge(sock: socket.socket) -> None:
             poll.register(1, select.POLLOUT)
         ready = dict(poll.poll())
         if from_daemon and 1 in ready:
-            from_daemon = from_daemon[os.write(1, from_daemon[: select.PIPE_BUF]) :]
+            try:
+                count = os.write(1, from_daemon[: select.PIPE_BUF])
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise OutputFailed(error) from error
+            from_daemon = from_daemon[count:]
         if not to_daemon and ready.get(0):
             to_daemon = os.read(0, CHUNK)
             if not to_daemon:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
+
+from procnursery.client import dialing
+from procnursery.paths import LocalAddress, default_socket
 
 if TYPE_CHECKING:
     from procnursery.client.blocking import Connection
@@ -18,6 +22,11 @@ class Target(NamedTuple):
 
     address: str | None
 
+    @property
+    def is_given(self) -> bool:
+        """Whether the user has named a daemon, or leaves it to us to find one."""
+        return bool(self.address or os.environ.get(dialing.VARIABLE))
+
     def connect(self) -> Connection:
         """Connect.
 
@@ -27,20 +36,38 @@ class Target(NamedTuple):
 
         return connect(self.address)
 
+    def connect_to_running(self) -> Connection:
+        """Connect to a daemon that runs already, or to ``local:`` where just that was asked for.
+
+        :raises ClickException: none answers
+        """
+        from procnursery.client.blocking import connect
+
+        address = dialing.resolve(self.address)
+        if isinstance(address, LocalAddress) and not self.is_given:
+            raise click.ClickException(self._none("no daemon answers"))
+        return connect(str(address))
+
     def connect_to_lasting(self, command: str) -> Connection:
         """Connect to a daemon that outlives this command.
 
         :raises ClickException: the address is ``local:``
         """
-        from procnursery.client import dialing
         from procnursery.client.blocking import connect
-        from procnursery.paths import LocalAddress, default_socket
 
         address = dialing.resolve(self.address)
         if isinstance(address, LocalAddress):
+            needs = f"{command} needs a daemon that outlives this command"
             raise click.ClickException(
-                f"{command} needs a daemon that outlives this command, and none answers. Start "
-                f"one with: procnurseryd --listen unix://{default_socket()} , or name one with "
-                "-H ADDRESS or $PROCNURSERY_HOST"
+                self._none(f"{needs}, and local: is a daemon of this command only")
+                if self.is_given
+                else self._none(f"{needs}, and none answers")
             )
         return connect(str(address))
+
+    def _none(self, what: str) -> str:
+        found = "" if self.is_given else f" ({dialing.why_none_answers()})"
+        return (
+            f"{what}{found}. Start one with: procnurseryd --listen unix://{default_socket()} , "
+            "or name one with -H ADDRESS or $PROCNURSERY_HOST"
+        )

@@ -10,10 +10,13 @@ from procnursery.cli.readiness import tell_of_readiness
 from procnursery.cli.status import complain, explain, status_of, tell_of_losses
 from procnursery.cli.suggest import any_process
 from procnursery.cli.target import Target
+from procnursery.cli.values import Seconds
+from procnursery.model import ProcessInfo
+from procnursery.protocol import messages as m
 
 
 @click.command()
-@click.argument("id", shell_complete=any_process)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=any_process)
 @click.option(
     "--until",
     type=click.Choice(("ready", "exited", "closed")),
@@ -23,23 +26,35 @@ from procnursery.cli.target import Target
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     metavar="SECONDS",
     help="Give up after so long, with status 255.  [default: never]",
 )
 @click.pass_obj
 def wait(
-    target: Target, id: str, until: Literal["ready", "exited", "closed"], timeout: float | None
+    target: Target,
+    ids: tuple[str, ...],
+    until: Literal["ready", "exited", "closed"],
+    timeout: float | None,
 ) -> int:
-    """Wait until a process and all its descendants have ended; exit with its status as run does.
+    """Wait until processes and all their descendants have ended; exit with the status of one as run
+    does, and with the largest of several.
 
     With --until ready the status is 0 once it is ready; if it fails to become so, its last output
     is shown, and the status is that of its end, never 0.
     """
+    status = 0
     with target.connect_to_lasting("wait") as connection:
-        info = connection.get(id).wait_until(until, timeout=timeout)
-    if until == "ready":
-        return tell_of_readiness(info)
+        params = [
+            m.WaitParams(id=connection.get(one).id, until=until, timeout=timeout) for one in ids
+        ]
+        for result in connection.request_all("process.wait", params):
+            tell = tell_of_readiness if until == "ready" else _tell_of_end
+            status = max(status, tell(result.process))
+    return status
+
+
+def _tell_of_end(info: ProcessInfo) -> int:
     line = explain(info)
     if line is not None:
         complain(line)

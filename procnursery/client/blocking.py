@@ -147,10 +147,26 @@ class Connection:
         :raises RequestError: the daemon answered with an error
         :raises ConnectionLost: it did not answer
         """
-        reply: list[tuple[Any, m.ErrorInfo | None]] = []
-        self.exchange.call(method, params, lambda result, error: reply.append((result, error)))
-        self.pump_until(lambda: bool(reply))
-        return _result_of(reply[0])
+        return self.request_all(method, [params])[0]
+
+    def request_all(self, method: str, params: Sequence[Any]) -> list[Any]:
+        """Send requests of one method together, and wait for all their results.
+
+        :raises RequestError: the daemon answered one with an error; the first of these errors,
+            once all have been answered
+        :raises ConnectionLost: it did not answer all
+        """
+        replies: dict[int, tuple[Any, m.ErrorInfo | None]] = {}
+        together = self.hello.limits.max_requests
+        for number, one in enumerate(params):
+
+            def replied(result: Any, error: m.ErrorInfo | None, number: int = number) -> None:
+                replies[number] = (result, error)
+
+            self.pump_until(lambda number=number: number - len(replies) < together)  # type: ignore[misc]
+            self.exchange.call(method, one, replied)
+        self.pump_until(lambda: len(replies) == len(params))
+        return [_result_of(replies[number]) for number in range(len(params))]
 
     def pump(self, timeout: float | None = None) -> bool:
         """Wait for something to arrive and hand it on; False: ``timeout`` seconds passed.

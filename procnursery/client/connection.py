@@ -150,8 +150,8 @@ class Connection:
         """
         self._sent()
         while not condition():
-            if self._lost is not None:
-                raise self._lost
+            self._check()
+            self.exchange.link.check()
             await self._arrived.wait()
 
     async def greet(self, timeout: float) -> None:
@@ -268,7 +268,7 @@ class Connection:
                 lambda: all(one.ended or one.refused is not None for one in collectors.values())
             )
         except anyio.get_cancelled_exc_class():
-            if self._lost is None:
+            with contextlib.suppress(ConnectionLost):
                 grace = min(process.spec.grace, STOP_AFTER_CANCEL)
                 self.exchange.call(
                     "process.stop",

@@ -11,6 +11,7 @@ import attrs
 
 import procnursery
 from procnursery.errors import RequestError, StartFailed
+from procnursery.inherited import current_umask
 from procnursery.model import (
     Gap,
     IoNice,
@@ -104,9 +105,10 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
     """A spec from values as ``subprocess`` takes them.
 
     :param argv: the program and its arguments
-    :param local: the program runs beside the caller: it gets the caller's environment and
-        directory unless ``env_base`` and ``cwd`` say otherwise, and a relative ``cwd`` is relative
-        to that directory; on a lasting daemon it is relative to the target user's home
+    :param local: the program runs beside the caller: it gets the caller's environment,
+        directory and umask unless ``env_base``, ``cwd`` and ``umask`` say otherwise, and a relative
+        ``cwd`` is relative to that directory; on a lasting daemon it is relative to the target
+        user's home
     :param options: fields of :class:`procnursery.model.ProcessSpec`, where ``env`` may be a
         mapping, paths and names may be str, ``stdin`` may be a mode, bytes or a path,
         ``stdout`` and ``stderr`` may be a mode or a path, ``pty`` may be (rows, columns), and
@@ -120,6 +122,8 @@ def make_spec(argv: Sequence[Text] | Text, *, local: bool, **options: Any) -> Pr
             options["cwd"] = os.getcwdb()
         elif (cwd := os.fsencode(options["cwd"])) and not os.path.isabs(cwd):
             options["cwd"] = os.path.join(os.getcwdb(), cwd)
+        if options.get("umask") is None:
+            options["umask"] = current_umask()
     options = {key: value for key, value in options.items() if value is not None}
     for name in ("cwd", "executable"):
         if name in options:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import socket
 
+from procnursery import inherited
 from procnursery.client.core import daemon_argv
 from procnursery.errors import ConnectionFailed
 from procnursery.paths import (
@@ -57,9 +60,40 @@ def dial(address: UnixAddress | TcpAddress, timeout: float) -> socket.socket:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConnectionFailed(
-            f"no daemon can be reached at {address}: {reason}. Is procnurseryd running there? "
-            f"Start one with: procnurseryd --listen {address}"
+            f"no daemon can be reached at {address}: {reason}. {_advice(address, error)}"
         ) from error
+
+
+def _advice(address: UnixAddress | TcpAddress, error: OSError) -> str:
+    """What helps where a daemon cannot be reached."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            "Its socket admits root and the daemon's own user only, unless allow_users in the "
+            "daemon's configuration names others"
+        )
+    if isinstance(address, UnixAddress):
+        return f"Is procnurseryd running? Start one with: procnurseryd --listen {address}"
+    if address.is_loopback:
+        return (
+            f"Is procnurseryd running? Start one with: procnurseryd --insecure --listen {address}"
+        )
+    return "procnurseryd listens on TCP on its own machine's loopback only: log in there"
+
+
+def why_none_answers() -> str:
+    """What was found at the default sockets, at which no daemon answers."""
+    found = []
+    for path in dict.fromkeys((system_socket(), user_socket())):
+        candidate = UnixAddress(str(path))
+        try:
+            _dial_unix(candidate, 1.0).close()
+        except OSError as error:
+            hint = "; allow_users in its daemon's configuration admits users"
+            found.append(
+                f"{candidate}: {error.strerror or error}"
+                + (hint if error.errno in (errno.EACCES, errno.EPERM) else "")
+            )
+    return ", ".join(found)
 
 
 def _dial_unix(address: UnixAddress, timeout: float) -> socket.socket:
@@ -67,14 +101,15 @@ def _dial_unix(address: UnixAddress, timeout: float) -> socket.socket:
     try:
         sock.settimeout(timeout)
         sock.connect(address.path)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+        return _above_standard(sock)
+    finally:
+        if sock.fileno() >= 0:
+            sock.close()
 
 
 def _dial_tcp(address: TcpAddress, timeout: float) -> socket.socket:
-    sock = socket.create_connection((address.host, address.port), timeout)
+    with socket.create_connection((address.host, address.port), timeout) as connected:
+        sock = _above_standard(connected)
     tune_tcp(sock)
     return sock
 
@@ -95,18 +130,20 @@ def start_embedded() -> tuple[socket.socket, int]:
 
     :raises ConnectionFailed: it cannot be started
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     argv = daemon_argv(EMBEDDED_FD)
+    try:
+        ours, theirs = _socketpair()
+    except OSError as error:
+        raise ConnectionFailed(f"an embedded daemon cannot be started: {error}") from error
     try:
         pid = os.posix_spawn(
             argv[0],
             argv,
-            os.environb,
+            inherited.environment(),
             file_actions=[
-                (os.POSIX_SPAWN_DUP2, null, 0),
-                (os.POSIX_SPAWN_DUP2, null, 1),
                 (os.POSIX_SPAWN_DUP2, theirs.fileno(), EMBEDDED_FD),
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),
             ],
             setsid=True,
             setsigmask=[],
@@ -117,5 +154,22 @@ def start_embedded() -> tuple[socket.socket, int]:
         raise ConnectionFailed(f"an embedded daemon cannot be started: {error}") from error
     finally:
         theirs.close()
-        os.close(null)
     return ours, pid
+
+
+def _socketpair() -> tuple[socket.socket, socket.socket]:
+    """Two sockets whose numbers are above those of stdin, stdout and stderr: whoever calls may
+    have closed these, and what anybody writes there is not to go to the daemon."""
+    pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        first, second = (_above_standard(one) for one in pair)
+    finally:
+        for one in pair:
+            one.close()
+    return first, second
+
+
+def _above_standard(sock: socket.socket) -> socket.socket:
+    if sock.fileno() > 2:
+        return socket.socket(fileno=sock.detach())
+    return socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 3))

@@ -77,15 +77,20 @@ class Exchange:
 
     def call(self, method: str, params: Any, on_reply: OnReply) -> int:
         """Send a request; ``on_reply(result, error)`` is called once, by :meth:`dispatch`.
-        Returns the request's id."""
+        Returns the request's id.
+
+        :raises ConnectionLost: the connection has ended
+        """
+        self.link.check()
         request_id, frame = self.link.protocol.request(method, params)
         self._on_reply[request_id] = on_reply
         self.link.send(frame)
         return request_id
 
     def notify(self, method: str, params: Any) -> None:
-        """Send a notification; behind our goodbye none is owed, and none may be sent."""
-        if self.link.protocol.state is not State.OPEN:
+        """Send a notification; behind our goodbye, or when the connection has ended, none is owed,
+        and none may be sent."""
+        if self.link.protocol.state is not State.OPEN or self.link.lost is not None:
             return
         self.link.send(self.link.protocol.notify(method, params))
 

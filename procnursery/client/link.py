@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 
 from procnursery.errors import ConnectionLost, RemoteProtocolError
-from procnursery.protocol.connection import ClientConnection, ClientEvent, GoodbyeReceived
+from procnursery.protocol.connection import ClientConnection, ClientEvent, GoodbyeReceived, State
 
 RECEIVE = 262_144
 
@@ -18,6 +18,7 @@ class Link:
     :param address: for messages
     :ivar protocol: makes the frames to :meth:`send`
     :ivar farewell: why the daemon ends or ended the connection, once it has said so
+    :ivar lost: the end of the connection, once it is known
     """
 
     def __init__(self, sock: socket.socket, address: str, *, max_frame: int) -> None:
@@ -26,6 +27,7 @@ class Link:
         self.address = address
         self.protocol = ClientConnection(max_frame)
         self.farewell: GoodbyeReceived | None = None
+        self.lost: ConnectionLost | None = None
         self._outgoing = bytearray()
 
     def fileno(self) -> int:
@@ -68,6 +70,7 @@ class Link:
 
         :raises ConnectionLost: the daemon is gone, said goodbye, or violated the protocol
         """
+        self.check()
         try:
             data = self.socket.recv(RECEIVE)
         except BlockingIOError:
@@ -91,10 +94,25 @@ class Link:
             what = f"it said goodbye: {params.code}" + (
                 f" ({params.message})" if params.message else ""
             )
-        return ConnectionLost(f"the daemon at {self.address} is gone: {what}")
+        self.lost = ConnectionLost(f"the daemon at {self.address} is gone: {what}")
+        return self.lost
+
+    def check(self) -> None:
+        """Do nothing while requests can be answered.
+
+        :raises ConnectionLost: for the reason for which the connection has ended
+        """
+        if self.lost is None and self.protocol.state is State.CLOSED:
+            self._lost("it closed the connection")
+        if self.lost is not None:
+            raise ConnectionLost(*self.lost.args) from self.lost
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait until something can be received or written; False: ``timeout`` seconds passed."""
+        """Wait until something can be received or written; False: ``timeout`` seconds passed.
+
+        :raises ConnectionLost: the connection has ended already
+        """
+        self.check()
         poll = select.poll()
         poll.register(self.socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
         ready = poll.poll(None if timeout is None else max(0, timeout) * 1000)
@@ -104,4 +122,6 @@ class Link:
 
     def close(self) -> None:
         """Close the socket."""
+        if self.lost is None:
+            self.lost = ConnectionLost(f"the connection to {self.address} was closed on this side")
         self.socket.close()

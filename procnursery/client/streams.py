@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
 from procnursery.client.core import WINDOW, Credit
 from procnursery.client.exchange import Exchange
+from procnursery.errors import ConnectionLost
 from procnursery.model import Gap
 from procnursery.protocol import messages as m
 
@@ -66,7 +68,8 @@ class Handler:
         if self.number is not None and self.end is None and self._exchange is not None:
             self._exchange.detach(self.number)
             params = m.UnsubscribeParams(subscription=self.number)
-            self._exchange.call("output.unsubscribe", params, lambda _result, _error: None)
+            with contextlib.suppress(ConnectionLost):  # then nothing comes anyway
+                self._exchange.call("output.unsubscribe", params, lambda _result, _error: None)
             self.number = None
 
     def on_data(self, offset: int, data: bytes) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import attrs
 import trio
 
 import procnursery
@@ -24,12 +23,13 @@ from procnursery.containment.choose import Chosen, choose
 from procnursery.containment.tree import ContainmentUnavailable
 from procnursery.daemon.activation import listen_on, take_descriptors
 from procnursery.daemon.config import Config, ConfigError, ConfigSource
+from procnursery.daemon.giving_up import OutOfResources, give_up, what_is_lacking
 from procnursery.daemon.listeners import Listener, ListenError, listen
 from procnursery.daemon.logs import set_up_logging
 from procnursery.daemon.main import Setting, run_daemon
 from procnursery.daemon.notify import Manager
-from procnursery.daemon.shortage import shortage
 from procnursery.daemon.units import KINDS, UnitError, unit_text
+from procnursery.inherited import fill_standard_descriptors, undo_locale_coercion
 from procnursery.paths import TcpAddress, UnixAddress
 from procnursery.process.state import StateDirectory, StateDirectoryError
 
@@ -52,7 +52,8 @@ SIGTERM stops every process (stop signal, grace, SIGKILL), verifies it and exits
 a second SIGTERM skips the grace. SIGHUP reads the configuration again. When the daemon is killed,
 its processes are killed, too.
 
-Exit status: 0 after SIGTERM, 1 if the daemon cannot start, 2 for a usage error, 70 after a defect.
+Exit status: 0 after SIGTERM, 1 if the daemon cannot start
+or the machine lacks what it needs, 2 for a usage error, 70 after a defect.
 """
 
 
@@ -112,35 +113,39 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--embedded-fd and --listen exclude each other")
     if options.user and options.print_unit is None:
         parser.error("--user goes with --print-unit; a daemon started by a user is the user's own")
+    client: socket.socket | None = None
     try:
         if options.print_unit is not None:
             print(unit_text(options.print_unit, user=options.user), end="")
             return 0
-        return _run(options)
+        _check_descriptors(options)
+        if options.embedded_fd is not None:
+            client = _inherited_socket(options.embedded_fd)
+        return _run(options, client)
     except UsageError as error:
         print(f"procnurseryd: {error}", file=sys.stderr)
         return EXIT_USAGE
     except _CANNOT_START as error:
-        print(f"procnurseryd: {error}", file=sys.stderr)
-        return EXIT_CANNOT_START
-    except (OSError, BaseExceptionGroup) as error:
-        lacking = shortage(error)
-        if lacking is None:
+        give_up(str(error), client)
+    except OutOfResources as error:
+        give_up(f"the daemon cannot work: {error}", client)
+    except OSError as error:
+        lack = what_is_lacking(error)
+        if lack is None:
             raise
-        print(f"procnurseryd: cannot start: {lacking}", file=sys.stderr)
-        return EXIT_CANNOT_START
+        give_up(f"the daemon cannot work: {lack}", client)
+    return EXIT_CANNOT_START
 
 
 class UsageError(Exception):
     """An option that cannot be obeyed; the message says which and why."""
 
 
-def _run(options: argparse.Namespace) -> int:
-    embedded = options.embedded_fd is not None
+def _run(options: argparse.Namespace, client: socket.socket | None) -> int:
+    embedded = client is not None
     manager, given = Manager.take(os.environ), take_descriptors(os.environ)
     if embedded and given:
         raise ListenError("--embedded-fd serves one connection; it takes no listening sockets")
-    _check_descriptors(options)
     source = _config_source(options, embedded)
     config_path = source.find()
     config = source.load(config_path)
@@ -169,7 +174,7 @@ def _run(options: argparse.Namespace) -> int:
                 state=state,
                 chosen=chosen,
                 listeners=listeners,
-                embedded=_inherited_socket(options.embedded_fd) if embedded else None,
+                embedded=client,
                 ready=_announcer(options.ready_fd, listeners, chosen),
             )
             return _serve(setting)
@@ -182,18 +187,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _serve(setting: Setting) -> int:
-    served = False
-
-    def ready() -> None:
-        nonlocal served
-        served = True
-        setting.ready()
-
     try:
-        trio.run(run_daemon, attrs.evolve(setting, ready=ready))
+        trio.run(run_daemon, setting)
     except BaseException as error:
-        if not served and shortage(error) is not None:
-            raise  # it has not begun, for a reason that lies outside
+        lack = what_is_lacking(error)
+        if lack is not None:
+            raise OutOfResources(lack) from error
         logging.getLogger(__name__).critical(
             "the daemon failed; its processes were stopped", exc_info=True
         )
@@ -284,6 +283,8 @@ def _inherited_socket(fd: int) -> socket.socket:
 
 def _announcer(fd: int | None, listeners: list[Listener], chosen: Chosen) -> Callable[[], None]:
     addresses = [listener.address for listener in listeners]
+    if fd is not None:
+        os.set_inheritable(fd, False)  # or the spawner holds it open, and no reader sees its end
 
     def announce() -> None:
         logging.getLogger(__name__).info(
@@ -303,6 +304,8 @@ def _announcer(fd: int | None, listeners: list[Listener], chosen: Chosen) -> Cal
 
 def entry() -> NoReturn:
     """The installed command."""
+    fill_standard_descriptors()
+    undo_locale_coercion()
     sys.exit(main())
 
 

@@ -8,6 +8,7 @@ import pwd
 
 import attrs
 
+from procnursery import inherited
 from procnursery.errors import StartFailed
 from procnursery.model import ProcessSpec
 
@@ -65,7 +66,9 @@ def resolve(spec: ProcessSpec) -> Account:
         gid = entry.pw_gid
     else:
         raise StartFailed(
-            f"uid {uid} has no account, so its group is not known: give a group", stage="group"
+            f"uid {uid} has no account, so its group is not known: give a group, too "
+            "(--group of the command)",
+            stage="group",
         )
     if spec.groups is not None:
         groups: tuple[int, ...] | None = tuple(_group(group, "groups") for group in spec.groups)
@@ -111,7 +114,7 @@ def environment(spec: ProcessSpec, account: Account, markers: dict[bytes, bytes]
     """The environment as ``NAME=value``: the base, then the spec's pairs, then the markers by
     which the process's tree is found."""
     if spec.env_base == "inherit":
-        values = {k: v for k, v in os.environb.items() if k not in _OF_THE_DAEMON}
+        values = {k: v for k, v in inherited.environment().items() if k not in _OF_THE_DAEMON}
     else:
         name = os.fsencode(account.name)
         values = {

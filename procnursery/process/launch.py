@@ -102,6 +102,7 @@ class Launch:
     """One start: hand the plan to the spawner, follow the reports, prove the exec.
 
     :param on_exit: called when the child was reaped
+    :param home_of: whose home directory the plan's ``cwd`` is, where the spec names none
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Launch:
         reaper: Reaper,
         limiter: trio.CapacityLimiter,
         on_exit: Callable[[], None],
+        home_of: str | None = None,
     ) -> None:
         self._plan = plan
         self._channels = channels
@@ -122,6 +124,7 @@ class Launch:
         self._reaper = reaper
         self._limiter = limiter
         self._on_exit = on_exit
+        self._home_of = home_of
         self._birth: Birth | None = None
         self._changed = trio.lowlevel.ParkingLot()
         self.child: Child | None = None
@@ -275,8 +278,14 @@ class Launch:
         if number is None:
             return StartFailed(f"stage {stage}{what}: {detail}", stage=stage, file=file)
         reason = detail or os.strerror(number)
+        advice = ""
+        if stage == "cwd" and self._home_of is not None:
+            advice = (
+                f"; it is the home directory of the user {self._home_of!r}: give another "
+                "directory as cwd (--cwd of the command)"
+            )
         return StartFailed(
-            f"stage {stage}{what}: {errno_name(number)} ({reason})",
+            f"stage {stage}{what}: {errno_name(number)} ({reason}){advice}",
             stage=stage,
             errno=errno_name(number),
             errno_number=number,

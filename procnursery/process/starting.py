@@ -136,6 +136,7 @@ class Start:
             reaper=around.reaper,
             limiter=around.limiter,
             on_exit=record.changed,
+            home_of=account.name if spec.cwd is None and around.default_cwd is None else None,
         )
 
     async def _abandon(self, launch: Launch | None) -> None:

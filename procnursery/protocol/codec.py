@@ -7,6 +7,7 @@ that a short-lived client pays only for the messages that it exchanges.
 from __future__ import annotations
 
 import functools
+import math
 import re
 import types
 import typing
@@ -39,10 +40,15 @@ def decode(cls: type[T], value: Any, *, tolerant: bool = False) -> T:
 
 
 def encode(value: Any) -> Any:
-    """Make maps and arrays from attrs values; fields that have their default are left out."""
+    """Make maps and arrays from attrs values; fields that have their default are left out.
+
+    :raises InvalidField: a number is NaN or infinite, which no field may be
+    """
     cls: Any = type(value)
     if cls in _PLAIN:
         return value
+    if isinstance(value, float):
+        return _finite(value)
     if attrs.has(cls):
         result = {}
         for name, key, default in _class_encoder(cls):
@@ -52,7 +58,10 @@ def encode(value: Any) -> Any:
             kind = type(field)
             if kind is type(default) and field == default:
                 continue
-            result[key] = field if kind in _PLAIN else encode(field)
+            try:
+                result[key] = field if kind in _PLAIN else encode(field)
+            except InvalidField as error:
+                raise error.within(key) from None
         return result
     if cls is tuple or cls is list:
         return [encode(item) for item in value]
@@ -61,8 +70,14 @@ def encode(value: Any) -> Any:
     return value
 
 
-_PLAIN = frozenset({int, str, bytes, bool, float, type(None)})
+_PLAIN = frozenset({int, str, bytes, bool, type(None)})
 """Types of which a value is what it becomes; most fields are of these."""
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise InvalidField(f"must be a finite number, not {value}")
+    return value
 
 
 @functools.cache

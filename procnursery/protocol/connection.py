@@ -399,8 +399,8 @@ class ClientConnection(_Side):
     def request(self, method: str, params: Any) -> tuple[int, bytes]:
         """A request: its id and its frame.
 
-        :raises LocalProtocolError: before the hello was accepted, after the end, or if the
-            request is larger than the daemon accepts
+        :raises LocalProtocolError: before the hello was accepted, after the end, if the
+            request is larger than the daemon accepts, or a number in it is not finite
         """
         if self.state is not State.OPEN:
             raise LocalProtocolError(f"a request in state {self.state.value}")
@@ -412,7 +412,10 @@ class ClientConnection(_Side):
         request_id = self._next_id
         while request_id in self._outstanding:
             request_id = (request_id + 1) % 2**32
-        message = frame([0, request_id, method, codec.encode(params)])
+        try:
+            message = frame([0, request_id, method, codec.encode(params)])
+        except InvalidField as error:
+            raise LocalProtocolError(f"{method}: {error}") from None
         if len(message) - 4 > self.peer_max_frame:
             raise LocalProtocolError(
                 f"a {method} request of {len(message) - 4} bytes; "
