@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+HOST_VARIABLE = "PROCNURSERY_HOST"
+"""Names the daemon that commands and clients use, unless they are told of another."""
 _CTYPE = b"LC_CTYPE"
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 """What Python sets LC_CTYPE to where the locale is C, PEP 538."""

@@ -14,7 +14,6 @@ from procnursery.cli.options import Signal
 from procnursery.cli.suggest import live_process
 from procnursery.cli.target import Target
 from procnursery.cli.values import Seconds
-from procnursery.protocol import messages as m
 
 if TYPE_CHECKING:
     from procnursery.model import Time
@@ -58,6 +57,8 @@ def signal(
     if name is None and len(ids) > 1 and re.fullmatch(r"[A-Z][A-Z0-9+]*|\d+", ids[-1]):
         name = Signal()(ids[-1], ctx=click.get_current_context())
         ids = ids[:-1]
+    from procnursery.protocol import messages as m
+
     with target.connect_to_lasting("signal") as connection:
         known = [connection.get(one).id for one in ids]
         due = resolved(connection, at)
@@ -102,6 +103,8 @@ def stop(
     grace period and SIGKILL at the latest. What cannot be killed is named, and the exit status is
     255.
     """
+    from procnursery.protocol import messages as m
+
     status = 0
     with target.connect_to_lasting("stop") as connection:
         chosen = [connection.get(one).id for one in selected(connection, ids, labels)]

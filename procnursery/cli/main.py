@@ -13,9 +13,8 @@ import click
 
 import procnursery
 from procnursery.cli import suggest
-from procnursery.cli.complaint import FAILURE, complain
+from procnursery.cli.complaint import EXHAUSTED, FAILURE, complain, explain_error
 from procnursery.cli.output import OutputFailed, error_text, guard_output, mute
-from procnursery.cli.status import EXHAUSTED, explain_error
 from procnursery.cli.target import Target
 from procnursery.errors import ProcnurseryError
 from procnursery.inherited import fill_standard_descriptors, undo_locale_coercion

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from procnursery.cli import suggest
+from procnursery.cli.complaint import explain_error
 from procnursery.cli.foreground import Foreground
 from procnursery.cli.naming import naming_options
 from procnursery.cli.options import output_mode_option, spec_fields, spec_options
@@ -19,7 +20,6 @@ from procnursery.cli.status import (
     FAILURE,
     complain,
     explain,
-    explain_error,
     status_of,
     status_of_failed_start,
     tell_of_losses,

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from procnursery.client import dialing
-from procnursery.paths import LocalAddress, default_socket
+from procnursery.inherited import HOST_VARIABLE
 
 if TYPE_CHECKING:
     from procnursery.client.blocking import Connection
@@ -25,7 +24,7 @@ class Target(NamedTuple):
     @property
     def is_given(self) -> bool:
         """Whether the user has named a daemon, or leaves it to us to find one."""
-        return bool(self.address or os.environ.get(dialing.VARIABLE))
+        return bool(self.address or os.environ.get(HOST_VARIABLE))
 
     def connect(self) -> Connection:
         """Connect.
@@ -41,7 +40,9 @@ class Target(NamedTuple):
 
         :raises ClickException: none answers
         """
+        from procnursery.client import dialing
         from procnursery.client.blocking import connect
+        from procnursery.paths import LocalAddress
 
         address = dialing.resolve(self.address)
         if isinstance(address, LocalAddress) and not self.is_given:
@@ -53,7 +54,9 @@ class Target(NamedTuple):
 
         :raises ClickException: the address is ``local:``
         """
+        from procnursery.client import dialing
         from procnursery.client.blocking import connect
+        from procnursery.paths import LocalAddress
 
         address = dialing.resolve(self.address)
         if isinstance(address, LocalAddress):
@@ -66,6 +69,9 @@ class Target(NamedTuple):
         return connect(str(address))
 
     def _none(self, what: str) -> str:
+        from procnursery.client import dialing
+        from procnursery.paths import default_socket
+
         found = "" if self.is_given else f" ({dialing.why_none_answers()})"
         return (
             f"{what}{found}. Start one with: procnurseryd --listen unix://{default_socket()} , "

@@ -20,7 +20,6 @@ from procnursery.paths import (
     user_socket,
 )
 
-VARIABLE = "PROCNURSERY_HOST"
 EMBEDDED_FD = 3
 
 
@@ -31,7 +30,7 @@ def resolve(address: str | None) -> Address:
         answers, else ``local:``
     :raises ConnectionFailed: it is no address
     """
-    text = address or os.environ.get(VARIABLE)
+    text = address or os.environ.get(inherited.HOST_VARIABLE)
     if text:
         try:
             return parse_address(text)

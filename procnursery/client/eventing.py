@@ -70,7 +70,7 @@ class EventQueue:
 
     def end(self) -> None:
         """Want no more of it."""
-        if self.result is not None:
+        if self.result is not None and self._exchange.open:
             number = self.result.subscription
             self.result = None
             self._exchange.detach(number)

@@ -87,10 +87,15 @@ class Exchange:
         self.link.send(frame)
         return request_id
 
+    @property
+    def open(self) -> bool:
+        """Whether anything can be sent."""
+        return self.link.protocol.state is State.OPEN and self.link.lost is None
+
     def notify(self, method: str, params: Any) -> None:
         """Send a notification; behind our goodbye, or when the connection has ended, none is owed,
         and none may be sent."""
-        if self.link.protocol.state is not State.OPEN or self.link.lost is not None:
+        if not self.open:
             return
         self.link.send(self.link.protocol.notify(method, params))
 

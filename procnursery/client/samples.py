@@ -10,7 +10,6 @@ import attrs
 from procnursery.client.core import request_error
 from procnursery.client.exchange import Exchange
 from procnursery.protocol import messages as m
-from procnursery.protocol.connection import State
 
 KEPT = 1000
 """Samples that may wait to be read; of more, the oldest are dropped and counted as missed."""
@@ -79,11 +78,7 @@ class SampleQueue:
             self._unsubscribe()
 
     def _unsubscribe(self) -> None:
-        if (
-            self._number is not None
-            and not self._ended
-            and self._exchange.link.protocol.state is State.OPEN
-        ):
+        if self._number is not None and not self._ended and self._exchange.open:
             self._exchange.detach(self._number)
             params = m.HostUnsubscribeParams(subscription=self._number)
             self._exchange.call("host.unsubscribe", params, lambda _result, _error: None)

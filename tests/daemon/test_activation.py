@@ -198,18 +198,20 @@ def test_other_descriptors_are_refused(
 
 
 def test_embedded_daemons_take_no_sockets(short_path: Path) -> None:
-    with unix_socket(short_path / "given") as given:
+    ours, theirs = socket.socketpair()
+    with unix_socket(short_path / "given") as given, ours, theirs:
         done = subprocess.run(
             service_argv(["--embedded-fd", "0"], [given.fileno()]),
             pass_fds=[given.fileno()],
-            stdin=subprocess.DEVNULL,
+            stdin=theirs.fileno(),
             capture_output=True,
             text=True,
             timeout=30,
             check=False,
         )
+        told = ours.recv(65_536)
     assert done.returncode == 1
-    assert "--embedded-fd" in done.stderr
+    assert b"--embedded-fd" in told
 
 
 def test_sockets_of_another_process_are_not_touched(
