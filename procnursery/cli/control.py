@@ -16,12 +16,24 @@ from procnursery.cli.target import Target
 from procnursery.cli.values import Seconds
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from procnursery.model import Time
+
+
+def _process_or_signal(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Ids; behind the first also signals."""
+    found = live_process(ctx, param, incomplete)
+    if ctx.params.get("ids"):
+        found += Signal().shell_complete(ctx, param, incomplete)
+    return found
 
 
 @click.command()
 @click.argument(
-    "ids", metavar="ID... [SIGNAL]", nargs=-1, required=True, shell_complete=live_process
+    "ids", metavar="ID... [SIGNAL]", nargs=-1, required=True, shell_complete=_process_or_signal
 )
 @click.option(
     "-s",

@@ -70,6 +70,7 @@ def test_waiting_requests_delay_nobody(peer: Peer) -> None:
         "output.read", {"id": process, "stream": "stdout", "offset": 0, "wait": 60}
     )
     peer.call("ping")
+    assert peer.wait(peer.start("true"))["state"] == "closed"
     assert waiting not in peer.replies
     assert reading not in peer.replies
     peer.call("process.stop", id=process, grace=0)

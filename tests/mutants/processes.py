@@ -68,19 +68,19 @@ PROCESSES = [
     ),
     Mutant(
         "PN-9.3-2",
-        "daemon/following.py",
-        "self._queue[0][0] not in self._answered:",
-        "self._queue[0][0] not in self._followed:",
+        "daemon/handlers/processes.py",
+        "        return _started(session, process, existing=existing, events=params.events)\n",
+        "        session.following.begin(process)\n"
+        "        await trio.sleep(0.1)\n"
+        "        return _started(session, process, existing=existing, events=params.events)\n",
     ),
     Mutant(
         "PN-9.3-3",
         "daemon/following.py",
-        "            process, fact = self._queue.popleft()\n",
-        "            process, fact = self._queue.popleft()\n"
-        '            if fact.kind == "exited" and len(process.record.facts) < 4:\n'
-        "                self._queue.append((process, fact))\n"
-        "                await trio.sleep(0.01)\n"
-        "                continue\n",
+        "            self._queue.append((process, fact))\n            self._work",
+        "            first = fact.kind == 'closed'\n"
+        "            (self._queue.appendleft if first else self._queue.append)((process, fact))\n"
+        "            self._work",
     ),
     Mutant(
         "PN-9.3-4",

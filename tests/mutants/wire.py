@@ -142,8 +142,8 @@ WIRE = [
     Mutant(
         "PN-4.1-12",
         "daemon/session.py",
-        "self.owned: set[ManagedProcess] = set()",
-        'self.owned = vars(service).setdefault("owned", set())',
+        "self._requests: dict[int, trio.CancelScope] = {}",
+        'self._requests = vars(service).setdefault("requests", {})',
     ),
     Mutant(
         "PN-5.1-1",
