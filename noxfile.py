@@ -82,7 +82,9 @@ def spec(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, on every supported Python that is here."""
     install(session, "test")
-    arguments = session.posargs or ["--ignore=tests/conformance", "--ignore=tests/mutants"]
+    arguments = session.posargs or [
+        *("-n", "2", "--ignore=tests/conformance", "--ignore=tests/mutants")
+    ]
     session.run("pytest", junit(f"tests-{session.python}"), *arguments)
 
 
@@ -90,7 +92,8 @@ def tests(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """Run the conformance suite against a daemon on a Unix socket and on TCP."""
     install(session, "test")
-    session.run("pytest", "tests/conformance", junit("conformance"), *session.posargs)
+    options = session.posargs or ["-n", "2"]
+    session.run("pytest", "tests/conformance", junit("conformance"), *options)
 
 
 @nox.session
@@ -119,7 +122,7 @@ def coverage(session: nox.Session) -> None:
     )
     session.run("coverage", "erase")
     session.run(
-        *("coverage", "run", "-m", "pytest", "--ignore=tests/mutants", "-q"),
+        *("coverage", "run", "-m", "pytest", "--ignore=tests/mutants", "-q", "-n", "2"),
         junit("coverage"),
         env=environment,
     )
