@@ -114,12 +114,6 @@ def coverage(session: nox.Session) -> None:
         "COVERAGE_PROCESS_START": str(Path("pyproject.toml").resolve()),
         "COVERAGE_FILE": str(Path(".coverage").resolve()),
     }
-    site = session.run(
-        "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True
-    )
-    Path(str(site).strip(), "coverage-of-subprocesses.pth").write_text(
-        "import coverage; coverage.process_startup()\n"
-    )
     session.run("coverage", "erase")
     session.run(
         *("coverage", "run", "-m", "pytest", "--ignore=tests/mutants", "-q", "-n", "2"),

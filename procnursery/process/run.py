@@ -197,6 +197,7 @@ class ManagedProcess:
 
     def _not_executed(self, failure: StartFailed) -> None:
         data = failure.data
+        self._readiness.fail(f"the program was not executed: {failure.message}"[:1024])
         self.record.record_failed_start(
             Outcome(
                 kind="start_failed",
@@ -380,11 +381,18 @@ class ManagedProcess:
         launch = self._start.launch
         if not self.releasable:
             raise RequestError(
-                "not_held", f"process {self.id} is {self.record.state}, not held, or is let go"
+                "not_held", f"process {self.id} is {self.gate_state}; nothing was released"
             )
         assert launch is not None
         self.record.release = ReleaseInfo(requested=requested, due=due)
         launch.release(due, spin=spin)
+
+    @property
+    def gate_state(self) -> str:
+        """Where it is, for people."""
+        if self.record.state == "held" and not self.releasable:
+            return "let go or stopped already"
+        return self.record.state
 
     @property
     def releasable(self) -> bool:

@@ -18,6 +18,11 @@ def environment(**more: str) -> dict[str, str]:
     return env | more
 
 
+def unmeasured(**more: str) -> dict[str, str]:
+    """The same, for a command that could not write what a measurement of coverage collects."""
+    return {k: v for k, v in environment(**more).items() if k != "COVERAGE_PROCESS_START"}
+
+
 def procnursery(
     *arguments: str | bytes,
     host: str = "local:",

@@ -9,20 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import COMMAND, environment, procnursery
+from tests.cli.command import COMMAND, environment, procnursery, unmeasured
 from tests.daemons import Daemon, running_daemon
 
 FULL = "/dev/full"
 ENOSPC = b"ENOSPC"
 
 
-def shell(script: str, *arguments: str, host: str = "local:") -> subprocess.CompletedProcess[bytes]:
+def shell(
+    script: str, *arguments: str, host: str = "local:", env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
     """Run a script of bash in which ``"$@"`` is the command with these arguments."""
     return subprocess.run(
         ["bash", "-c", script, "bash", *COMMAND, "-H", host, *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env=environment(),
+        env=env or environment(),
         timeout=60,
         check=False,
     )
@@ -190,7 +192,7 @@ def test_part_of_the_output_is_delivered(tmp_path: Path) -> None:
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env=environment(),
+        env=unmeasured(),
         check=False,
     )
     assert done.returncode == 255
@@ -261,7 +263,7 @@ def test_a_report_to_the_file_of_stdout(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [6, 8, 10, 12, 14])
 def test_few_descriptors(limit: int) -> None:
-    done = shell(f'ulimit -n {limit}; "$@"', "run", "--", "echo", "x")
+    done = shell(f'ulimit -n {limit}; "$@"', "run", "--", "echo", "x", env=unmeasured())
     assert done.returncode == 255
     assert b"EMFILE" in one_line(done.stderr)
 
@@ -273,6 +275,7 @@ def test_few_descriptors_for_a_lasting_daemon(short_path: Path) -> None:
             *("--listen", f"unix://{short_path}/s", "--state-dir", str(short_path / "state")),
         ],
         capture_output=True,
+        env=unmeasured(),
         timeout=60,
         check=False,
     )

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from procnursery.paths import default_socket, system_socket, user_socket
-from tests.cli.command import COMMAND, environment, procnursery
-from tests.daemons import NOBODY, Daemon, running_daemon
+from tests.cli.command import COMMAND, environment, procnursery, unmeasured
+from tests.daemons import NOBODY, Daemon, running_daemon, why_no_other_user
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -266,11 +266,12 @@ main(sys.argv[2:])
 """
 
 
-@needs_root
 def test_a_socket_that_is_not_for_this_user(short_path: Path) -> None:
+    if (reason := why_no_other_user()) is not None:
+        pytest.skip(reason)
     (short_path / "procnursery").mkdir()
     socket = short_path / "procnursery" / "procnursery.sock"
-    env = environment(XDG_RUNTIME_DIR=str(short_path))
+    env = unmeasured(XDG_RUNTIME_DIR=str(short_path))
 
     def as_nobody(*arguments: str) -> str:
         command = [COMMAND[0], "-P", "-c", AS_NOBODY, str(NOBODY), *arguments]

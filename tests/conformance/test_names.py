@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 
 import pytest
 
@@ -89,10 +90,34 @@ def test_restart(connect: Connect) -> None:
     assert third["incarnation"] == 3
     peer.call("process.stop", id=name, grace=0)
     assert not peer.events(third["id"])
-    # Whoever restarts it is its owner.
-    fourth = other.call("process.restart", id=name)
+
+
+@pytest.mark.spec("PN-9.10-6")
+def test_the_owner_of_a_restarted_process(connect: Connect) -> None:
+    starter, other, witness = connect(), connect(), connect()
+    name = fresh("owned")
+    starter.start("sleep", "1000", name=name)
+    second = other.call("process.restart", id=name)
+    starter.close()
+    assert witness.silent(0.3)
+    assert witness.get(name)["state"] == "running"
     other.close()
-    assert peer.wait(fourth["id"])["cause"] == "disconnect"
+    assert witness.wait(second["id"])["cause"] == "disconnect"
+
+
+@pytest.mark.spec("PN-9.10-6")
+def test_a_restart_that_fails(peer: Peer, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.symlink_to("/bin/sleep")
+    name = fresh("gone")
+    first = peer.start(str(program), "1000", name=name)
+    program.unlink()
+    refusal = peer.refusal("process.restart", id=name)
+    assert (refusal.code, refusal.data["stage"]) == ("start_failed", "exec")
+    assert refusal.data["executed"] == "yes"
+    assert peer.get(first)["state"] == "closed"
+    again = peer.refusal("process.restart", id=name)
+    assert (again.code, again.data["executed"]) == ("start_failed", "no")
 
 
 @pytest.mark.spec("PN-9.10-5")
@@ -192,6 +217,8 @@ def test_events_after_attaching(connect: Connect) -> None:
     third.event(process, "closed")
     assert third.events(process) == first.events(process)[1:]
     fourth = connect()
+    wrong = fourth.refusal("process.attach", id=process, after=seqs[-1] + 10**6)
+    assert (wrong.code, wrong.data["path"]) == ("invalid_params", "after")
     fourth.call("process.attach", id=process, after=seqs[-1])
     fourth.call("process.attach", id=process, events=False)
     assert fourth.silent(0.2)

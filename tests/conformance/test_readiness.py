@@ -142,6 +142,20 @@ def test_ended_before_it_was_ready(peer: Peer, spec: dict[str, Any]) -> None:
     assert "ready" not in [kind for kind, _ in peer.events(process)]
 
 
+@pytest.mark.spec("PN-9.11-5", "PN-9.11-6")
+@pytest.mark.parametrize("program", ["sleep", "/no/such/program"])
+def test_what_is_never_executed_is_never_ready(peer: Peer, program: str) -> None:
+    spec = {"mode": "output", "pattern": "x"}
+    process = peer.start(program, "1000", hold=True, ready=spec)
+    if program == "sleep":
+        peer.call("process.stop", id=process)
+    else:
+        peer.call("process.release", ids=[process])
+    found = ready(peer, process)
+    assert (found["state"], found["ready"]["state"]) == ("closed", "failed")
+    assert "not executed" in found["ready"]["reason"]
+
+
 @pytest.mark.spec("PN-9.11-6")
 def test_waiting_for_the_readiness_of_what_has_none(peer: Peer) -> None:
     process = peer.start("sleep", "1000")

@@ -160,7 +160,6 @@ def test_processes_that_end_meanwhile(containment: str) -> None:
             assert main.stdout is not None
             tree.set_main(main.pid)
             main.stdout.readline()
-            main.stdin.close()
             while True:
                 running = [Running("p", tree, True)]
                 told = take_sample(("processes",), running, chosen.family.census())
@@ -171,6 +170,7 @@ def test_processes_that_end_meanwhile(containment: str) -> None:
                 assert len(told.values) == 5
                 assert told.values["process.p.processes"] >= 1
                 seen["values"] += 1
+                main.stdin.close()  # it may end from now on; a second time does nothing
         tree.main_ended()
         tree.remove()
     assert seen["values"] > 0

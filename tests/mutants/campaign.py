@@ -101,6 +101,12 @@ CAMPAIGN = [
         "if process.spec.name == params.id:",
     ),
     Mutant(
+        "PN-9.10-6",
+        "daemon/handlers/processes.py",
+        'error.executed = "yes"',
+        'error.executed = "no"',
+    ),
+    Mutant(
         "PN-9.11-1",
         "process/notify.py",
         'b"READY=1" in data.split(b"\\n")',

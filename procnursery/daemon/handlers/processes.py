@@ -80,6 +80,9 @@ class ProcessHandlers:
         process = self._supervisor.get(params.id)
         if process.record.state == "starting":
             raise RequestError("not_running", f"process {process.id} is being started")
+        latest = self._supervisor.events.latest
+        if params.after > latest:
+            raise InvalidField(f"the latest event has the number {latest}", "after")
         session.own(process)
         result = m.ProcessResult(process=process.record.info())
         return Answer(result, _following(session, process, params.events, params.after))
@@ -94,8 +97,7 @@ class ProcessHandlers:
             if not process.releasable:
                 raise RequestError(
                     "not_held",
-                    f"process {process_id} is {process.record.state}, not held, or is let go "
-                    "already; nothing was released",
+                    f"process {process_id} is {process.gate_state}; nothing was released",
                     path=f"ids[{index}]",
                 )
             processes.append(process)
@@ -118,6 +120,7 @@ class ProcessHandlers:
         process = self._supervisor.get(params.id)
         if process.spec.name is None:
             raise RequestError("no_name", f"process {process.id} has no name to be restarted by")
+        was_closed = process.record.state == "closed"
         process.request_stop(cause="requested", by=session.peer, grace=params.grace)
         try:
             await process.wait_stopped()
@@ -129,7 +132,12 @@ class ProcessHandlers:
                 f"process {process.id} has survivors; nothing was started",
                 executed="yes",
             )
-        new, _ = await self._begin(session, process.spec, token=None, events=params.events)
+        try:
+            new, _ = await self._begin(session, process.spec, token=None, events=params.events)
+        except RequestError as error:
+            if not was_closed:
+                error.executed = "yes"  # the process before it was ended
+            raise
         return _started(session, new, existing=False, events=params.events)
 
     def _signal(
