@@ -49,8 +49,12 @@ class Stopper:
 
 
 def _stands_still(one: Stat, members: list[Stat]) -> bool:
-    """Whether every thread is stopped, or is in vfork(2) and waits for a child that is."""
-    for state in thread_states(one.pid):
+    """Whether every thread is stopped, or is in vfork(2) and waits for a child that is.
+
+    One that has ended since it was found does not count: it may have left a child.
+    """
+    states = thread_states(one.pid)
+    for state in states:
         if state in "TtZXx":
             continue
         if state == "D" and any(
@@ -58,4 +62,4 @@ def _stands_still(one: Stat, members: list[Stat]) -> bool:
         ):
             continue
         return False
-    return True
+    return any(state not in "ZXx" for state in states)
