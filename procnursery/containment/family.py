@@ -85,16 +85,26 @@ class Family:
 
     def has_orphans_of(self, main: int | None, marker: bytes) -> bool:
         """Whether a tree has living processes, its main process having been reaped."""
-        pending = list(self.orphans())
-        while pending:
-            pid = pending.pop()
-            stat = read_stat(pid)
-            if stat is None:
-                continue
-            if stat.alive and (stat.session == main or has_variable(pid, marker)):
-                return True
-            pending += children_of(pid)
-        return False
+        seen: set[int] = set()
+        for _ in range(LOOKS):
+            orphans = self.orphans() - seen
+            seen |= orphans
+            if not orphans:
+                return False
+            ended = False
+            for orphan in orphans:
+                pending = [orphan]
+                while pending:
+                    pid = pending.pop()
+                    stat = read_stat(pid)
+                    if stat is None or not stat.alive:
+                        ended = True  # and may have left a child, which is an orphan by now
+                    elif stat.session == main or has_variable(pid, marker):
+                        return True
+                    pending += children_of(pid)
+            if not ended:
+                return False
+        return True  # somebody forks and ends all the time
 
 
 class Census:

@@ -11,7 +11,7 @@ import pytest
 from procnursery.containment.cgroup import own_cgroup
 from procnursery.containment.procfs import read_stat, thread_states
 from procnursery.containment.tree import Left
-from tests.containment.test_trees import Family, end
+from tests.containment.test_trees import Family, end, reap
 from tests.containment.test_trees import family as family
 from tests.daemons import eventually
 
@@ -30,6 +30,7 @@ def frozen(tree) -> None:  # type: ignore[no-untyped-def]
     left: list[Left] = []
 
     def done() -> bool:
+        reap()
         left[:] = tree.freeze().left
         return not left
 
@@ -98,6 +99,7 @@ def run_away(file):
             os._exit(0)
         with open(file, "a") as out:
             out.write("x")
+        time.sleep(0.003)
 for number in range(3):
     fork(lambda: run_away("{files}/" + str(number)))
 ready(3)
