@@ -241,7 +241,7 @@ class Outcome:
 class Act:
     """Something done to a process from outside."""
 
-    act: Literal["signal", "stop", "kill"]
+    act: Literal["signal", "stop", "kill", "freeze", "thaw"]
     signal: Annotated[str, Length(min=1, max=16), Pattern(r"^SIG[A-Z0-9+]+$")]
     target: Literal["main", "group", "tree"]
     cause: Literal["requested", "timeout", "disconnect", "shutdown", "descendants"]
@@ -334,7 +334,7 @@ class StreamInfo:
 
 @attrs.frozen(kw_only=True)
 class Survivor:
-    """A process that could not be made to end."""
+    """A process that could not be made to end, or to stand still."""
 
     pid: Annotated[int, Range(1, 4194304)]
     state: Annotated[str, Length(min=1, max=1)]
@@ -378,6 +378,7 @@ class ProcessInfo:
     streams: Annotated[Mapping[str, StreamInfo], Length(max=8)]
     tree: TreeInfo
     spec: ProcessSpec | None = None
+    frozen: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -395,6 +396,7 @@ class ProcessSummary:
     labels: Mapping[str, str] = attrs.field(factory=dict)
     outcome: Outcome | None = None
     cause: Literal["own", "requested", "timeout", "oom", "disconnect", "shutdown"] | None = None
+    frozen: bool = False
 
 
 @attrs.frozen(kw_only=True)

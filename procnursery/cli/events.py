@@ -95,7 +95,8 @@ def _line(one: Told) -> str:
         process = one.process
         name = f" ({process.name})" if process.name else ""
         outcome = f", {process.outcome}" if process.outcome else ""
-        return f"- {process.id}{name} is {process.state}{outcome}"
+        frozen = ", frozen" if process.frozen else ""
+        return f"- {process.id}{name} is {process.state}{frozen}{outcome}"
     name = f" ({one.name} #{one.incarnation})" if one.name else ""
     seconds, nanoseconds = one.at.realtime
     when = time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{nanoseconds // 1000:06d}"
@@ -109,6 +110,8 @@ def _details(one: m.EventParams) -> str:
         case "act":
             assert one.act is not None
             failed = f", {one.act.errno}" if one.act.errno else ""
+            if one.act.act in ("freeze", "thaw"):
+                return f": {one.act.act} of the tree by {one.act.by}{failed}"
             return f": {one.act.signal} to the {one.act.target} by {one.act.by}{failed}"
         case "exited":
             return f": {one.outcome}" + _because(one)

@@ -27,6 +27,8 @@ _COMMANDS = {
     "wait": "wait",
     "signal": "control",
     "stop": "control",
+    "freeze": "freezing",
+    "thaw": "freezing",
     "restart": "gate",
     "release": "gate",
     "events": "events",

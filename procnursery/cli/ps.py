@@ -49,7 +49,7 @@ def _print_table(processes: list[ProcessSummary]) -> None:
         table.add_row(
             one.id,
             "" if one.name is None else f"{one.name} #{one.incarnation}",
-            one.state,
+            f"{one.state}, frozen" if one.frozen else one.state,
             str(one.pid or ""),
             _when(one),
             "" if one.outcome is None else str(one.outcome),

@@ -242,6 +242,29 @@ class Process:
         )
         return result.delivered
 
+    async def freeze(self, *, at: Instant | None = None) -> m.FreezeResult:
+        """Make its whole tree stand still; returns when all of it is known to.
+
+        :param at: instant of the daemon's realtime clock; None: at once
+        :raises RequestError: ``not_running``; ``freeze_failed``, whose ``unfrozen`` has what did
+            not stand still in time, so that the tree was thawed
+        """
+        result: m.FreezeResult = await self._connection.request(
+            "process.freeze", m.FreezeParams(id=self.id, at=instant(at))
+        )
+        return result
+
+    async def thaw(self, *, at: Instant | None = None) -> m.FreezeResult:
+        """Let its frozen tree go on.
+
+        :param at: instant of the daemon's realtime clock; None: at once
+        :raises RequestError: ``not_running``
+        """
+        result: m.FreezeResult = await self._connection.request(
+            "process.thaw", m.ThawParams(id=self.id, at=instant(at))
+        )
+        return result
+
     async def stop(
         self,
         *,

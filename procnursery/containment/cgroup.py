@@ -15,10 +15,12 @@ from pathlib import Path
 
 from procnursery.containment.family import Census, Family
 from procnursery.containment.procfs import Stat, read_stat
+from procnursery.containment.stopping import Stopper
 from procnursery.containment.tree import (
     ContainmentUnavailable,
     CpuTime,
     Left,
+    Standstill,
     TreeLoad,
     add_up,
     signal_all,
@@ -126,6 +128,7 @@ class CgroupTree:
         self._marker = marker
         self._main: int | None = None
         self._main_alive = False
+        self._stopper = Stopper(self._escaped)
         path.mkdir()
         try:
             self.directory_fd: int | None = os.open(
@@ -137,7 +140,7 @@ class CgroupTree:
 
     @property
     def events_path(self) -> str | None:
-        """File that is modified when the tree becomes empty."""
+        """File that is modified when the tree becomes empty, or all of it is frozen."""
         return str(self.path / "cgroup.events")
 
     def set_main(self, pid: int) -> None:
@@ -198,6 +201,28 @@ class CgroupTree:
         signal_all(lambda: self._family.members(self._main, self._marker), signal.SIGKILL)
         return count
 
+    def _escaped(self) -> list[Stat]:
+        inside = {one.pid for one in self._inside()}
+        members = self._family.members(self._main, self._marker)
+        return [one for one in members if one.pid not in inside]
+
+    def freeze(self) -> Standstill:
+        """Freeze the leaf, and stop what has left it."""
+        self._freeze(True)
+        escaped = self._stopper.stop()
+        if is_frozen(self.path):
+            return Standstill(escaped, announced=False)
+        inside = list(self._inside())
+        # The kernel does not say who it is. A frozen process looks like one that sleeps.
+        awake = [one for one in inside if one.state not in "ST"] or inside
+        left = [Left(one.pid, one.state, one.command, why_alive(one)) for one in awake]
+        return Standstill(left + escaped, announced=not escaped)
+
+    def thaw(self) -> None:
+        """Let the leaf go on, and what has left it."""
+        self._freeze(False)
+        self._stopper.go_on()
+
     def _freeze(self, frozen: bool) -> None:
         with contextlib.suppress(FileNotFoundError):
             (self.path / "cgroup.freeze").write_text("1" if frozen else "0")
@@ -254,6 +279,11 @@ def is_populated(path: Path) -> bool:
         if error.errno not in (errno.ENOENT, errno.ENODEV):
             raise
         return False
+
+
+def is_frozen(path: Path) -> bool:
+    """Whether all processes of a cgroup and of those below it are frozen."""
+    return b"frozen 1" in (path / "cgroup.events").read_bytes()
 
 
 def kill_cgroup(path: Path) -> bool:

@@ -20,6 +20,9 @@ from procnursery.containment.procfs import (
     read_stat,
 )
 
+LOOKS = 64
+"""Looks at orphans that end before they are looked at."""
+
 
 class Family:
     """The children of this process.
@@ -62,10 +65,11 @@ class Family:
         :param census: what to look at; None: the present
         """
         census = census or Census(self)
-        roots = census.orphans | ({main} & self._mains if main is not None else set())
-        if not roots:
+        mains = {main} & self._mains if main is not None else set()
+        if not (census.orphans | mains):
             return
         children = census.children
+        roots = census.orphans | mains  # with those that were found meanwhile
         pending = [(stat, False) for stat in children.get(os.getpid(), ()) if stat.pid in roots]
         while pending:
             stat, of_member = pending.pop()
@@ -81,16 +85,26 @@ class Family:
 
     def has_orphans_of(self, main: int | None, marker: bytes) -> bool:
         """Whether a tree has living processes, its main process having been reaped."""
-        pending = list(self.orphans())
-        while pending:
-            pid = pending.pop()
-            stat = read_stat(pid)
-            if stat is None:
-                continue
-            if stat.alive and (stat.session == main or has_variable(pid, marker)):
-                return True
-            pending += children_of(pid)
-        return False
+        seen: set[int] = set()
+        for _ in range(LOOKS):
+            orphans = self.orphans() - seen
+            seen |= orphans
+            if not orphans:
+                return False
+            ended = False
+            for orphan in orphans:
+                pending = [orphan]
+                while pending:
+                    pid = pending.pop()
+                    stat = read_stat(pid)
+                    if stat is None or not stat.alive:
+                        ended = True  # and may have left a child, which is an orphan by now
+                    elif stat.session == main or has_variable(pid, marker):
+                        return True
+                    pending += children_of(pid)
+            if not ended:
+                return False
+        return True  # somebody forks and ends all the time
 
 
 class Census:
@@ -109,8 +123,18 @@ class Census:
     @functools.cached_property
     def children(self) -> dict[int, list[Stat]]:
         """Every process that can be seen, by its parent."""
+        stats = {stat.pid: stat for stat in all_stats()}
+        # One that forks and ends may have ended when it is looked at, and its child not be listed:
+        # that has become an orphan by then, and is looked at at once.
+        for _ in range(LOOKS):
+            orphans = self._family.orphans()
+            self.orphans |= orphans
+            found = {pid: read_stat(pid) for pid in orphans - stats.keys()}
+            stats.update((pid, stat) for pid, stat in found.items() if stat is not None)
+            if all(stat is not None and stat.alive for stat in found.values()):
+                break
         children: dict[int, list[Stat]] = {}
-        for stat in all_stats():
+        for stat in stats.values():
             children.setdefault(stat.ppid, []).append(stat)
         return children
 

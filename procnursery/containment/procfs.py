@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _PROCESS_IS_GONE = (FileNotFoundError, ProcessLookupError)
+_FORKNOEXEC = 0x40
+"""Flag of a process that was forked and has executed nothing since (include/linux/sched.h)."""
 
 
 class Stat(NamedTuple):
@@ -24,6 +26,8 @@ class Stat(NamedTuple):
     """Clock ticks of CPU time, those of the children it waited for included; so system_ticks."""
     system_ticks: int
     rss_pages: int
+    execed: bool
+    """Whether it has executed a program since it was forked."""
 
     @property
     def alive(self) -> bool:
@@ -51,6 +55,7 @@ def parse_stat(text: bytes) -> Stat:
         user_ticks=int(fields[11]) + int(fields[13]),
         system_ticks=int(fields[12]) + int(fields[14]),
         rss_pages=int(fields[21]),
+        execed=not int(fields[6]) & _FORKNOEXEC,
     )
 
 
@@ -61,6 +66,21 @@ def read_stat(pid: int) -> Stat | None:
             return parse_stat(file.read())
     except _PROCESS_IS_GONE:
         return None
+
+
+def thread_states(pid: int) -> list[str]:
+    """The state letters of all threads of a process; none: it is gone."""
+    states = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            try:
+                with open(f"/proc/{pid}/task/{thread}/stat", "rb", buffering=0) as file:
+                    states.append(parse_stat(file.read()).state)
+            except _PROCESS_IS_GONE:
+                continue
+    except _PROCESS_IS_GONE:
+        return []
+    return states
 
 
 def all_stats() -> Iterator[Stat]:

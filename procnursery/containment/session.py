@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from procnursery.containment.family import Census, Family
+from procnursery.containment.stopping import Stopper
 from procnursery.containment.tree import (
     CpuTime,
     Left,
+    Standstill,
     TreeLoad,
     add_up,
     signal_all,
@@ -22,6 +24,10 @@ LIMITATIONS = (
         "descendants that it waited for"
     ),
     "a process that has changed to another user may refuse to be killed by an unprivileged daemon",
+    (
+        "a tree is frozen by SIGSTOP and thawed by SIGCONT: a parent can see that its children are "
+        "stopped, and a SIGCONT from anybody else wakes whom it reaches"
+    ),
 )
 
 
@@ -55,6 +61,7 @@ class SessionTree:
         self._marker = marker
         self._main: int | None = None
         self._main_alive = False
+        self._stopper = Stopper(lambda: family.members(self._main, marker))
 
     def set_main(self, pid: int) -> None:
         """The main process was cloned."""
@@ -79,6 +86,14 @@ class SessionTree:
     def kill(self) -> int:
         """SIGKILL to every process; to how many."""
         return self.signal(9)
+
+    def freeze(self) -> Standstill:
+        """SIGSTOP to every process; nothing announces that the last one has obeyed."""
+        return Standstill(self._stopper.stop(), announced=False)
+
+    def thaw(self) -> None:
+        """SIGCONT to those that were stopped."""
+        self._stopper.go_on()
 
     def survivors(self) -> list[Left]:
         """Who is alive."""

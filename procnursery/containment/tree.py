@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from procnursery.containment.family import Census
@@ -28,6 +28,17 @@ class Left(NamedTuple):
     state: str
     command: str
     reason: str
+
+
+class Standstill(NamedTuple):
+    """How far a tree has come that is to be frozen.
+
+    :ivar left: who does not stand still yet
+    :ivar announced: whether ``events_path`` is modified when nobody is left any more
+    """
+
+    left: Sequence[Left]
+    announced: bool
 
 
 class CpuTime(NamedTuple):
@@ -60,7 +71,8 @@ class Tree(Protocol):
 
     @property
     def events_path(self) -> str | None:
-        """File that is modified when the tree becomes empty; None: there is none."""
+        """File that is modified when the tree becomes empty, or all of it is frozen; None: there
+        is none."""
         ...
 
     def set_main(self, pid: int) -> None:
@@ -81,6 +93,18 @@ class Tree(Protocol):
 
     def kill(self) -> int:
         """SIGKILL to every process; to how many."""
+        ...
+
+    def freeze(self) -> Standstill:
+        """Make every process stand still, those included that are forked meanwhile; how far that
+        has come. To be called again until nobody is left.
+
+        :raises OSError: /proc or the cgroup cannot be read or written
+        """
+        ...
+
+    def thaw(self) -> None:
+        """Let go on what :meth:`freeze` has stopped; nothing if nothing has been."""
         ...
 
     def survivors(self) -> list[Left]:
@@ -121,12 +145,13 @@ def signal_all(members: Callable[[], Iterable[Stat]], number: int) -> int:
         if not new:
             break
         for one in new:
-            if _signal_one(one, number):
+            if signal_one(one, number):
                 done.add((one.pid, one.start_time))
     return len(done)
 
 
-def _signal_one(one: Stat, number: int) -> bool:
+def signal_one(one: Stat, number: int) -> bool:
+    """Signal one process, and nobody who has taken its pid; whether it was sent."""
     try:
         pidfd = os.pidfd_open(one.pid)
     except OSError:  # gone, or no descriptor is left: then by number, looked at just before

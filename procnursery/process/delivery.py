@@ -73,6 +73,7 @@ class Delivery:
         requested = stamp()
         count = self._tree.kill()
         record = self._record
+        record.frozen = False  # SIGKILL ends what stands still, too
         record.tree = attrs.evolve(record.tree, killed=record.tree.killed + count)
         self._note(
             Act(

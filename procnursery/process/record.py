@@ -60,6 +60,7 @@ class Record:
 
     :ivar streams: the daemon's side of its output streams
     :ivar followers: called with each fact as it happens
+    :ivar frozen: whether all of the tree is known to stand still
     :param incarnation: which life of its name this is
     :param events: where what happens is told
     """
@@ -92,6 +93,7 @@ class Record:
         self.usage: Usage | None = None
         self.tree_usage: TreeUsage | None = None
         self.tree = TreeInfo(verdict="pending")
+        self.frozen = False
         self.streams: dict[str, Stream] = {}
         self.facts: list[Fact] = []
         self.followers: list[Callable[[Fact], None]] = []
@@ -221,6 +223,7 @@ class Record:
             },
             tree=self.tree,
             spec=self.spec if with_spec else None,
+            frozen=self.frozen,
         )
 
     def _stream_info(self, name: Literal["stdout", "stderr"]) -> StreamInfo:
@@ -242,6 +245,7 @@ class Record:
             labels=self.spec.labels,
             outcome=self.outcome,
             cause=self.cause,
+            frozen=self.frozen,
         )
 
 

@@ -15,6 +15,7 @@ from procnursery.model import Outcome, ProcessSpec, ReleaseInfo, Stamp, Time
 from procnursery.process.channels import Channels, needs_directory
 from procnursery.process.delivery import Delivery, StopCause, Target
 from procnursery.process.ending import VERIFY, Ladder, TreeEnd
+from procnursery.process.freezing import Attempt, Freezer, Frozen
 from procnursery.process.output import Stream
 from procnursery.process.readiness import Readiness
 from procnursery.process.reaper import Child
@@ -39,6 +40,7 @@ class ManagedProcess:
         self._start = Start(record, surroundings)
         self._end: TreeEnd | None = None
         self._ladder: Ladder | None = None
+        self._made_freezer: Freezer | None = None
         self._readiness = Readiness(record)
         self._timeout_at = math.inf
         self._ready_by = math.inf
@@ -310,6 +312,7 @@ class ManagedProcess:
         self.channels.close_notify()
         self.owner = None
         record, at = self.record, stamp()
+        record.frozen = record.frozen and self._keeps
         self._tree_end().take_usage()
         record.times = attrs.evolve(record.times, closed=at)
         record.state = "closed"
@@ -320,6 +323,7 @@ class ManagedProcess:
         await self.record.wait_until(lambda: self._ladder is not None, math.inf)
         end = self._tree_end()
         await end.end(math.inf)
+        self.record.frozen = False
         end.take_usage()
         self.record.changed()
 
@@ -428,6 +432,8 @@ class ManagedProcess:
             self._kill_at_gate()
         else:
             self._signals.stop(name, cause, by)
+            if self._freezer.engaged:  # else it could not obey
+                self._freezer.thaw(cause, by)
         record.changed()
 
     def _kill_at_gate(self) -> None:
@@ -476,6 +482,56 @@ class ManagedProcess:
         if self.record.state != "running":
             raise RequestError("not_running", f"process {self.id} is {self.record.state}")
         return self._signals.signal(name, target, by, due)
+
+    @property
+    def has_tree(self) -> bool:
+        """Whether something of it runs, or could."""
+        return self.record.state in ("running", "exited") or self.keeps_descendants
+
+    def begin_freeze(self, by: str, due: Time | None = None) -> Attempt:
+        """Begin to freeze its whole tree; :meth:`settle_freeze` waits for the outcome.
+
+        :param due: the instant for which it was asked
+        :raises RequestError: ``not_running``, ``freeze_failed``: it is being stopped
+        """
+        self.raise_unless_tree()
+        if self._ladder is not None or self._signals.killed:
+            raise RequestError("freeze_failed", f"process {self.id} is being stopped")
+        return self._freezer.begin(by, due)
+
+    async def settle_freeze(self, attempt: Attempt) -> Frozen:
+        """Wait until all of its tree stands still, for some seconds at most.
+
+        :raises RequestError: ``freeze_failed``, ``not_running``: it is not frozen
+        """
+        return await self._freezer.settle(attempt)
+
+    def thaw(self, by: str, due: Time | None = None) -> Frozen:
+        """Let its tree go on.
+
+        :raises RequestError: ``not_running``
+        """
+        self.raise_unless_tree()
+        return self._freezer.thaw("requested", by, due)
+
+    def raise_unless_tree(self) -> None:
+        """Refuse what needs a tree.
+
+        :raises RequestError: ``not_running``
+        """
+        state = self.record.state
+        if state in ("starting", "held"):
+            raise RequestError("not_running", f"process {self.id} is {state}: no program runs yet")
+        if not self.has_tree:
+            raise RequestError("not_running", f"nothing is left of process {self.id}")
+
+    @property
+    def _freezer(self) -> Freezer:
+        if self._made_freezer is None:
+            tree = self._start.tree
+            assert tree is not None
+            self._made_freezer = Freezer(self.record, tree, self._around.reaper)
+        return self._made_freezer
 
     @property
     def _signals(self) -> Delivery:

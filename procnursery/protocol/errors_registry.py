@@ -14,6 +14,7 @@ ERROR_CODES = frozenset(
         "token_conflict",
         "not_running",
         "signal_failed",
+        "freeze_failed",
         "timed_out",
         "process_live",
         "name_in_use",

@@ -252,3 +252,52 @@ def test_a_port_that_never_opens_costs_little(daemon: Daemon) -> None:
         process = waiting.stdout.readline().decode().strip()
         assert procnursery("stop", process, host=daemon.address).returncode == 0
         assert waiting.wait(30) == 143
+
+
+def test_freeze_and_thaw(daemon: Daemon, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a", "b")]
+    ids = [
+        start(
+            *(daemon, "--name", file.name, "--label", "run=1", "--"),
+            *("sh", "-c", f"while :; do echo x >> {file}; sleep 0.01; done"),
+        )
+        for file in files
+    ]
+    held = start(daemon, "--hold", "--label", "run=1", "--", "true")
+    eventually(lambda: all(file.exists() for file in files), "they write")
+    for command in (("freeze", "--label", "run=1"), ("freeze", *ids), ("freeze", "a", "b")):
+        done = procnursery(*command, host=daemon.address)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    before = [file.stat().st_size for file in files]
+    assert [one.get("frozen", False) for one in ps(daemon)] == [True, True, False]
+    assert [inspect(daemon, one)["frozen"] for one in ids] == [True, True]
+    table = procnursery("ps", host=daemon.address).stdout.decode()
+    assert table.count("running, frozen") == 2
+    assert [file.stat().st_size for file in files] == before
+    assert (
+        procnursery("thaw", "--at", "+0.1", "--label", "run=1", host=daemon.address).returncode == 0
+    )
+    eventually(lambda: all(f.stat().st_size > n for f, n in zip(files, before, strict=True)), "on")
+    told = procnursery(
+        "events", "--after", "0", "--kind", "act", "--count", "4", host=daemon.address
+    )
+    lines = told.stdout.decode().splitlines()
+    assert sum("freeze of the tree by" in one for one in lines) == 2
+    assert sum("thaw of the tree by" in one for one in lines) == 2
+    done = procnursery("freeze", held, host=daemon.address)
+    assert (done.returncode, b"not_running" in done.stderr) == (255, True)
+    assert procnursery("freeze", "a", host=daemon.address).returncode == 0
+    assert procnursery("stop", "--label", "run=1", host=daemon.address).returncode == 0
+    assert inspect(daemon, ids[0])["outcome"]["signal"] == "SIGTERM"
+
+
+@pytest.mark.parametrize("command", ["freeze", "thaw"])
+def test_freeze_of_nothing(daemon: Daemon, command: str) -> None:
+    for arguments, word in (
+        ((), b"give an id"),
+        (("p77",), b"p77"),
+        (("--label", "a=b"), b"a=b"),
+        (("--at", "soon", "p1"), b"is no instant"),
+    ):
+        done = procnursery(command, *arguments, host=daemon.address)
+        assert (done.returncode, word in done.stderr) == (255, True)

@@ -117,7 +117,7 @@ def test_process_ids(bash: Bash, daemon: Daemon) -> None:
         process = client.start(["sleep", "1000"])
         for command in ("logs -f", "wait", "inspect --json"):
             assert bash(f"procnursery -H {daemon.address} {command} ") == ["p1", "p2"]
-        for command in ("signal", "stop --grace 5"):
+        for command in ("signal", "stop --grace 5", "freeze", "thaw --at +1"):
             assert bash(f"procnursery {command} p", PROCNURSERY_HOST=daemon.address) == ["p2"]
         assert bash(f"procnursery --host={daemon.address} wait 'p") == ["p1", "p2"]
         process.stop()

@@ -72,6 +72,24 @@ def test_acts_at_an_instant(client: Any) -> None:
     assert process.wait().signal == "SIGUSR1"
 
 
+def test_freeze_and_thaw(client: Any) -> None:
+    process = client.start(["sleep", "1000"])
+    result = process.freeze()
+    assert (result.frozen, process.info().frozen) == (True, True)
+    assert [one.frozen for one in client.list()] == [True]
+    at = time.time() + 0.2
+    result = process.thaw(at=at)
+    assert (result.frozen, process.info().frozen) == (False, False)
+    seconds, nanoseconds = result.delivered.realtime
+    assert seconds + nanoseconds / 1e9 >= at - 1e-6
+    assert [act.act for act in process.info().acts] == ["freeze", "thaw"]
+    process.freeze(at=time.time())
+    assert process.stop().outcome.signal == "SIGTERM"
+    with pytest.raises(RequestError) as caught:
+        process.freeze()
+    assert caught.value.code == "not_running"
+
+
 def test_a_new_owner(daemon: Daemon) -> None:
     with blocking.connect(daemon.address) as first:
         process = first.start(["sleep", "1000"], keep_for=60)

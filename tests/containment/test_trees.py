@@ -281,7 +281,7 @@ stay()
 
 def test_a_frozen_cgroup_is_killed(family: Family) -> None:
     if family.containment.kind != "cgroup":
-        pytest.skip("sessions cannot be frozen")
+        pytest.skip("there is no cgroup to freeze")
     tree, main = family.start("fork(stay); ready(); stay()")
     Path(f"{family.containment.path}/p1/cgroup.freeze").write_text("1")
     end(tree, main)

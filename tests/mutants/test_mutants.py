@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.campaign import CAMPAIGN
+from tests.mutants.freezing import FREEZING
 from tests.mutants.lives import LIVES
 from tests.mutants.machine import MACHINE
 from tests.mutants.mutant import Mutant
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = "6"
 """Seconds that the suite waits for what a mutant may never do."""
 
-MUTANTS = [*WIRE, *PROCESSES, *LIVES, *STREAMS, *CAMPAIGN, *MACHINE, *TERMINALS]
+MUTANTS = [*WIRE, *PROCESSES, *LIVES, *STREAMS, *CAMPAIGN, *FREEZING, *MACHINE, *TERMINALS]
 
 
 def suite(package: Path, must: str, containment: str = "auto") -> subprocess.CompletedProcess[str]:

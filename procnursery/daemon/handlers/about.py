@@ -21,6 +21,7 @@ from procnursery.spawner.proxy import Spawner
 
 CAPABILITIES = (
     "events",
+    "freeze",
     "hold",
     "host",
     "keep_for",

@@ -1,10 +1,9 @@
-"""Requests about processes: start, signal, stop, wait, list, get, forget."""
+"""Requests about processes: start, signal, freeze, stop, wait, list, get, forget."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Literal
 
 import trio
 
@@ -15,6 +14,7 @@ from procnursery.host.clock import stamp
 from procnursery.host.identity import usable_cpus
 from procnursery.host.timer import wait_realtime
 from procnursery.model import ProcessSpec, Time
+from procnursery.process.freezing import Attempt, Frozen
 from procnursery.process.launch import raise_for_resources
 from procnursery.process.run import ManagedProcess
 from procnursery.process.supervisor import Supervisor
@@ -37,6 +37,8 @@ class ProcessHandlers:
             "process.release": self._release,
             "process.restart": self._restart,
             "process.signal": self._signal,
+            "process.freeze": self._freeze,
+            "process.thaw": self._thaw,
             "process.stop": self._stop,
             "process.wait": self._wait,
             "process.list": self._list,
@@ -165,6 +167,42 @@ class ProcessHandlers:
             await _wait_instant(process, at)
         return self._deliver(session, process, params)
 
+    def _freeze(self, session: Session, params: m.FreezeParams) -> Awaitable[m.FreezeResult]:
+        process = self._supervisor.get(params.id)
+        process.raise_unless_tree()
+        if params.at is not None:
+            return self._freeze_at(session, process, params.at)
+        # At once, so that it takes effect before what was asked for later.
+        return self._settled(process, process.begin_freeze(session.peer))
+
+    async def _freeze_at(
+        self, session: Session, process: ManagedProcess, at: Time
+    ) -> m.FreezeResult:
+        await _wait_instant(process, at, over=lambda: not process.has_tree)
+        return await self._settled(process, process.begin_freeze(session.peer, at))
+
+    @staticmethod
+    async def _settled(process: ManagedProcess, attempt: Attempt) -> m.FreezeResult:
+        frozen = await process.settle_freeze(attempt)
+        return m.FreezeResult(delivered=frozen.delivered, seen=frozen.seen, frozen=True)
+
+    def _thaw(
+        self, session: Session, params: m.ThawParams
+    ) -> m.FreezeResult | Awaitable[m.FreezeResult]:
+        process = self._supervisor.get(params.id)
+        process.raise_unless_tree()
+        if params.at is not None:
+            return self._thaw_at(session, process, params.at)
+        return self._thawed(process.thaw(session.peer))
+
+    async def _thaw_at(self, session: Session, process: ManagedProcess, at: Time) -> m.FreezeResult:
+        await _wait_instant(process, at, over=lambda: not process.has_tree)
+        return self._thawed(process.thaw(session.peer, at))
+
+    @staticmethod
+    def _thawed(thawed: Frozen) -> m.FreezeResult:
+        return m.FreezeResult(delivered=thawed.delivered, seen=thawed.seen, frozen=False)
+
     def _stop(self, session: Session, params: m.StopParams) -> Awaitable[m.ProcessResult]:
         process = self._supervisor.get(params.id)
         if params.signal is not None:
@@ -178,7 +216,7 @@ class ProcessHandlers:
     async def _stop_at(
         self, session: Session, process: ManagedProcess, params: m.StopParams, at: Time
     ) -> m.ProcessResult:
-        await _wait_instant(process, at, until="closed")
+        await _wait_instant(process, at, over=lambda: process.record.reached("closed"))
         self._request_stop(session, process, params)
         return await self._stopped(process)
 
@@ -281,11 +319,15 @@ def _released(process: ManagedProcess) -> m.Released:
 
 
 async def _wait_instant(
-    process: ManagedProcess, at: Time, until: Literal["exited", "closed"] = "exited"
+    process: ManagedProcess, at: Time, over: Callable[[], bool] | None = None
 ) -> None:
-    """Wait for an instant of CLOCK_REALTIME, or for the end of a process before it."""
+    """Wait for an instant of CLOCK_REALTIME, or for the end of a process before it.
+
+    :param over: whether it has ended; None: whether its main process has
+    """
     problem: OSError | None = None
     record = process.record
+    ended = over or (lambda: record.reached("exited"))
     async with trio.open_nursery() as nursery:
 
         async def wait() -> None:
@@ -297,9 +339,7 @@ async def _wait_instant(
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(wait)
-        await record.wait_until(
-            lambda: record.reached(until) or process.failure is not None, math.inf
-        )
+        await record.wait_until(lambda: ended() or process.failure is not None, math.inf)
         nursery.cancel_scope.cancel()
     if problem is not None:
         raise_for_resources(problem, "setting a timer")

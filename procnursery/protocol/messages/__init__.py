@@ -48,6 +48,8 @@ METHODS: dict[str, Method] = {
     "process.attach": Method(AttachParams, ProcessResult),
     "process.release": Method(ReleaseParams, ReleaseResult),
     "process.restart": Method(RestartParams, StartResult),
+    "process.freeze": Method(FreezeParams, FreezeResult),
+    "process.thaw": Method(ThawParams, FreezeResult),
     "stdin.write": Method(StdinWriteParams, StdinResult),
     "stdin.close": Method(StdinCloseParams, StdinResult),
     "output.read": Method(ReadParams, ReadResult),

@@ -11,6 +11,7 @@ from procnursery.model import (
     Length,
     Range,
     Stamp,
+    Survivor,
 )
 
 
@@ -122,6 +123,7 @@ class ErrorData:
     size: Annotated[int, Range(0, MAX_INT)] | None = None
     supported: tuple[Annotated[int, Range(1, 65535)], ...] | None = None
     pid: Annotated[int, Range(1, 4194304)] | None = None
+    unfrozen: Annotated[tuple[Survivor, ...], Length(max=64)] | None = None
 
 
 @attrs.frozen(kw_only=True)

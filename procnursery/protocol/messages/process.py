@@ -117,6 +117,31 @@ class StopParams:
 
 
 @attrs.frozen(kw_only=True)
+class FreezeParams:
+    """Parameters of process.freeze."""
+
+    id: Annotated[str, Length(min=1, max=64)]
+    at: Time | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ThawParams:
+    """Parameters of process.thaw."""
+
+    id: Annotated[str, Length(min=1, max=64)]
+    at: Time | None = None
+
+
+@attrs.frozen(kw_only=True)
+class FreezeResult:
+    """The whole tree is frozen, or goes on."""
+
+    delivered: Stamp
+    seen: Stamp
+    frozen: bool
+
+
+@attrs.frozen(kw_only=True)
 class ProcessResult:
     """One process."""
 
