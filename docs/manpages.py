@@ -135,8 +135,10 @@ def synopsis(path: str, command: click.Command) -> str:
         parts += [bold(path), f"[{italic('OPTION')} ...]"]
     for argument in command.params:
         if isinstance(argument, click.Argument):
-            name = italic((argument.metavar or argument.name or "").strip("[]").upper())
-            name += " ..." * (argument.nargs == -1)
+            if argument.metavar:  # which says already what is optional and what can be repeated
+                parts.append(re.sub(r"[A-Z]+", lambda word: italic(word[0]), argument.metavar))
+                continue
+            name = italic((argument.name or "").upper()) + " ..." * (argument.nargs == -1)
             parts.append(name if argument.required else f"[{name}]")
     if isinstance(command, click.Group):
         parts += [italic("COMMAND"), f"[{italic('ARGUMENT')} ...]"]

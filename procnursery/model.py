@@ -225,6 +225,8 @@ class Outcome:
                 dumped = " (core dumped)" if self.core_dumped else ""
                 return f"was ended by {self.signal}{dumped}"
             case "start_failed":
+                if self.signal is not None:
+                    return f"was ended by {self.signal} at stage {self.stage}, before its exec"
                 return f"was not executed: stage {self.stage}, {self.errno or self.reason}"
         return f"was lost: {self.reason or 'its outcome is unknown'}"
 
@@ -296,7 +298,7 @@ class ReleaseInfo:
     requested: Stamp
     due: Time | None = None
     missed: bool = False
-    late_s: Annotated[float, Range(0, 1000000000.0)] | None = None
+    late_s: Annotated[float, Range(0, 1000000000000000.0)] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from procnursery.cli.complaint import complain
+
 if TYPE_CHECKING:
     from procnursery.client.blocking import Connection
     from procnursery.model import Time
@@ -61,9 +63,14 @@ def at_option(what: str) -> Callable[[F], F]:
 
 
 def resolved(connection: Connection, at: Time | None) -> Time | None:
-    """An instant of the daemon's clock; a distance counts from what that clock says now."""
-    if at is None or at[0] >= 0:
-        return at
+    """An instant of the daemon's clock; a distance counts from what that clock says now. Says so
+    if the instant has passed already."""
+    if at is None:
+        return None
     now = connection.ping().sent.realtime
+    if at[0] >= 0:
+        if at < now:
+            complain("the instant has passed by the clock of the daemon's machine; acting at once")
+        return at
     whole = (now[0] - 1 - at[0]) * 10**9 + now[1] + at[1]
     return divmod(whole, 10**9)

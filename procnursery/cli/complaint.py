@@ -41,5 +41,7 @@ def _option(path: str) -> str:
     name = re.sub(r"\[\d+\]", "", name)
     if name in ("argv", "executable"):
         return "the program and its arguments"
+    if name == "ready":
+        return {"address": "--ready-connect", "pattern": "--ready-output"}.get(detail, "--ready-…")
     option = "--" + {"rlimits": "rlimit", "labels": "label"}.get(name, name).replace("_", "-")
     return f"{option} {detail}" if detail and name in ("rlimits", "labels") else option

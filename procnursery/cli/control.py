@@ -32,9 +32,8 @@ def _process_or_signal(
 
 
 @click.command()
-@click.argument(
-    "ids", metavar="ID... [SIGNAL]", nargs=-1, required=True, shell_complete=_process_or_signal
-)
+@click.argument("ids", metavar="[ID]... [SIGNAL]", nargs=-1, shell_complete=_process_or_signal)
+@selecting_option
 @click.option(
     "-s",
     "--signal",
@@ -56,6 +55,7 @@ def _process_or_signal(
 def signal(
     target: Target,
     ids: tuple[str, ...],
+    labels: tuple[tuple[str, str], ...],
     name: str | None,
     whom: Literal["main", "group", "tree"],
     at: Time | None,
@@ -66,13 +66,18 @@ def signal(
     With --at the daemon sends it at that instant, and this command returns then; if this command
     is ended before, nothing is sent.
     """
-    if name is None and len(ids) > 1 and re.fullmatch(r"[A-Z][A-Z0-9+]*|\d+", ids[-1]):
+    if (
+        name is None
+        and len(ids) + bool(labels) > 1
+        and re.fullmatch(r"[A-Z][A-Z0-9+]*|\d+", ids[-1])
+    ):
         name = Signal()(ids[-1], ctx=click.get_current_context())
         ids = ids[:-1]
     from procnursery.protocol import messages as m
 
     with target.connect_to_lasting("signal") as connection:
-        known = [connection.get(one).id for one in ids]
+        chosen = selected(connection, ids, labels, wanted=lambda one: one.state == "running")
+        known = [connection.get(one).id for one in chosen]
         due = resolved(connection, at)
         connection.request_all(
             "process.signal",

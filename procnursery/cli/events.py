@@ -8,7 +8,7 @@ from typing import get_args
 
 import click
 
-from procnursery.cli.naming import selecting_option
+from procnursery.cli.naming import as_labels, selecting_option
 from procnursery.cli.plain import plain
 from procnursery.cli.suggest import any_process
 from procnursery.cli.target import Target
@@ -60,21 +60,21 @@ def events(
     if snapshot and after is not None:
         raise click.UsageError("--snapshot shows what is now; it cannot be had with --after")
     seen = 0
-    with (
-        target.connect_to_lasting("events") as connection,
-        connection.events(
+    with target.connect_to_lasting("events") as connection:
+        for process in ids:
+            connection.get(process)  # or it would be waited for in vain
+        with connection.events(
             after=after,
             kinds=kinds or None,
             ids=ids or None,
-            labels=dict(labels),
+            labels=as_labels(labels),
             snapshot=snapshot,
-        ) as told,
-    ):
-        for one in told:
-            print(_as_json(one) if as_json else _line(one), flush=True)
-            seen += isinstance(one, m.EventParams)
-            if count is not None and seen >= count:
-                break
+        ) as told:
+            for one in told:
+                print(_as_json(one) if as_json else _line(one), flush=True)
+                seen += isinstance(one, m.EventParams)
+                if count is not None and seen >= count:
+                    break
     return 0
 
 

@@ -7,7 +7,7 @@ import click
 from procnursery.cli.at import at_option, resolved
 from procnursery.cli.naming import selected, selecting_option
 from procnursery.cli.plain import print_json
-from procnursery.cli.status import CANNOT_EXECUTE, complain, status_of_failed_start
+from procnursery.cli.status import complain, status_of_failed_start, status_of_outcome
 from procnursery.cli.suggest import held_process, name_of_process
 from procnursery.cli.target import Target
 from procnursery.errors import StartFailed
@@ -31,7 +31,8 @@ def release(
 
     Each of them is one step before its exec. With --at each waits for that instant by itself, so
     neither the cost of starting nor the network is in what you measure; how late each was is
-    printed. If one of them is not held, none is released.
+    printed. If one of them is not held, none is released. Once the daemon has been told, the
+    release goes on, also if this command is ended before the instant.
 
     \b
     for i in 1 2 3; do procnursery start --hold --label run=7 -- ./client $i; done
@@ -46,7 +47,7 @@ def release(
     for one in releases:
         if one.outcome is not None:
             complain(f"{one.id} {one.outcome}")
-            status = CANNOT_EXECUTE
+            status = max(status, status_of_outcome(one.outcome))
         elif not as_json:
             late = one.release.late_s
             print(f"{one.id} " + ("released" if late is None else f"released, {late * 1e6:.0f} us"))

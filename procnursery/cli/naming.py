@@ -94,14 +94,28 @@ def selected(
     """Ids that the command line selects: those named, and those that have all the labels.
 
     :param wanted: which of those with the labels
+    :returns: none, if all processes with the labels are such that nothing is to be done to them
     :raises UsageError: nothing is selected
     """
+    if not ids and not labels:
+        raise click.UsageError("give an id, a name, or a label")
     found = list(ids)
     if labels:
-        found += [one.id for one in connection.list(labels=dict(labels)) if wanted(one)]
-        if not found:
+        known = connection.list(labels=as_labels(labels))
+        found += [one.id for one in known if wanted(one)]
+        if not known and not ids:
             text = ", ".join(f"{key}={value}" for key, value in labels)
-            raise click.ClickException(f"no such process has the labels {text}")
-    if not found:
-        raise click.UsageError("give an id, a name, or a label")
+            raise click.ClickException(f"no process has the labels {text}")
     return list(dict.fromkeys(found))
+
+
+def as_labels(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """The labels as a mapping.
+
+    :raises UsageError: one of them has two values
+    """
+    labels: dict[str, str] = {}
+    for key, value in pairs:
+        if labels.setdefault(key, value) != value:
+            raise click.UsageError(f"label {key} has two values, {labels[key]} and {value}")
+    return labels

@@ -9,7 +9,7 @@ import time
 
 import click
 
-from procnursery.cli.naming import selecting_option
+from procnursery.cli.naming import as_labels, selecting_option
 from procnursery.cli.plain import print_json
 from procnursery.cli.target import Target
 from procnursery.model import ProcessSummary
@@ -30,7 +30,7 @@ def ps(
 ) -> None:
     """List the processes that the daemon knows, oldest first."""
     with target.connect_to_lasting("ps") as connection:
-        processes = connection.list(name=name, labels=dict(labels))
+        processes = connection.list(name=name, labels=as_labels(labels))
     if live:
         processes = [one for one in processes if one.state != "closed"]
     if as_json:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from procnursery.cli.status import complain, explain, status_of
+from procnursery.cli.status import FAILURE, complain, explain, status_of
 from procnursery.model import ProcessInfo, ReadySpec
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,7 +32,8 @@ _OPTIONS = (
     click.option(
         "--ready-connect",
         metavar="ADDRESS",
-        help="It is ready when a connection to tcp://host:port or unix:///path is accepted.",
+        help="It is ready when a connection to tcp://host:port or unix:///path is accepted, by "
+        "whomever: what an earlier server left there counts, too.",
     ),
     click.option(
         "--ready-timeout",
@@ -87,8 +88,11 @@ def tell_of_readiness(info: ProcessInfo) -> int:
     wrote last."""
     ready = info.ready
     assert ready is not None
-    if ready.state == "ready":
+    if ready.state == "ready" and info.outcome is None:
         return 0
+    if ready.state == "ready":
+        complain(f"{info.id} was ready, but has ended since")
+        return status_of(info) or FAILURE
     complain(f"{info.id} did not become ready: {ready.reason}")
     line = explain(info)
     if line is not None:
@@ -99,4 +103,4 @@ def tell_of_readiness(info: ProcessInfo) -> int:
             sys.stderr.flush()
             sys.stderr.buffer.write(tail if tail.endswith(b"\n") else tail + b"\n")
             sys.stderr.flush()
-    return status_of(info) or 255
+    return status_of(info) or FAILURE

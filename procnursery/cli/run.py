@@ -11,7 +11,7 @@ import click
 from procnursery.cli import suggest
 from procnursery.cli.complaint import explain_error
 from procnursery.cli.foreground import Foreground
-from procnursery.cli.naming import naming_options
+from procnursery.cli.naming import as_labels, naming_options
 from procnursery.cli.options import output_mode_option, spec_fields, spec_options
 from procnursery.cli.output import error_text
 from procnursery.cli.plain import ReportFile
@@ -136,7 +136,7 @@ def _run(
     report: ReportFile | None,
     options: dict[str, Any],
 ) -> int:
-    naming = {"name": options.pop("name"), "labels": dict(options.pop("labels"))}
+    naming = {"name": options.pop("name"), "labels": as_labels(options.pop("labels"))}
     with_stdin = not no_stdin
     connection = target.connect()
     try:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from procnursery.cli import suggest
-from procnursery.cli.naming import naming_options
+from procnursery.cli.naming import as_labels, naming_options
 from procnursery.cli.options import output_mode_option, spec_fields, spec_options
 from procnursery.cli.readiness import ready_options, ready_spec, tell_of_readiness
 from procnursery.cli.status import complain, status_of_failed_start
@@ -64,7 +64,7 @@ def start(
                 token=token,
                 on_disconnect="keep",
                 name=name,
-                labels=dict(labels),
+                labels=as_labels(labels),
                 hold=hold,
                 ready=ready,
                 **fields,

@@ -20,6 +20,13 @@ def status_of(info: ProcessInfo) -> int:
         return FAILURE
     if timed_out(info):
         return TIMEOUT
+    return status_of_outcome(outcome)
+
+
+def status_of_outcome(outcome: Outcome) -> int:
+    """Exit status for an outcome that is known."""
+    if outcome.kind == "start_failed":  # behind its gate
+        return _status_of_stage(outcome.stage, outcome.errno)
     if outcome.kind == "exited":
         assert outcome.code is not None
         return outcome.code
@@ -36,9 +43,11 @@ def status_of_failed_start(error: RequestError) -> int:
     """127: no such file at exec; 126: any other failed start; 255: everything else."""
     if error.code != "start_failed":
         return FAILURE
-    if error.data.get("stage") == "exec" and error.data.get("errno") == "ENOENT":
-        return NOT_FOUND
-    return CANNOT_EXECUTE
+    return _status_of_stage(error.data.get("stage"), error.data.get("errno"))
+
+
+def _status_of_stage(stage: object, number: object) -> int:
+    return NOT_FOUND if (stage, number) == ("exec", "ENOENT") else CANNOT_EXECUTE
 
 
 def outcome_of_failed_start(error: RequestError) -> Outcome:

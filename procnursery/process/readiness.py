@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import re
 import socket
@@ -31,6 +30,7 @@ class Readiness:
 
     def __init__(self, record: Record) -> None:
         self._record = record
+        self._latest: list[str] = []
 
     @property
     def waiting(self) -> bool:
@@ -41,7 +41,7 @@ class Readiness:
         """Wait until the process shows that it is ready, and tell of it."""
         ready = self._record.spec.ready
         assert ready is not None
-        await _wait_ready(ready, channels)
+        await _wait_ready(ready, channels, self._latest)
         if self.waiting:
             at = stamp()
             self._record.ready = ReadyInfo(state="ready", at=at)
@@ -50,6 +50,7 @@ class Readiness:
     def fail(self, reason: str) -> None:
         """It will not become ready any more."""
         if self.waiting:
+            reason = ": ".join((reason, *self._latest))[:1024]
             self._record.ready = ReadyInfo(state="failed", at=stamp(), reason=reason)
             self._record.changed()
 
@@ -61,8 +62,11 @@ class Readiness:
             self._record.ready = attrs.evolve(ready, tails=tails)
 
 
-async def _wait_ready(ready: ReadySpec, channels: Channels) -> None:
-    """Wait until the process shows that it is ready; for ever if it never does."""
+async def _wait_ready(ready: ReadySpec, channels: Channels, latest: list[str]) -> None:
+    """Wait until the process shows that it is ready; for ever if it never does.
+
+    :param latest: takes what is in the way, as far as that is known
+    """
     if ready.mode == "notify":
         assert channels.notify is not None
         await channels.notify.wait_ready()
@@ -71,7 +75,7 @@ async def _wait_ready(ready: ReadySpec, channels: Channels) -> None:
         await _wait_line(channels.streams[ready.stream], ready.pattern)
     else:
         assert ready.address is not None
-        await _wait_port(ready.address)
+        await _wait_port(ready.address, latest)
 
 
 def matcher(pattern: bytes) -> re.Pattern[bytes]:
@@ -106,19 +110,23 @@ async def _wait_line(stream: Stream, pattern: bytes) -> None:
                 await log.wait_change()
 
 
-async def _wait_port(text: str) -> None:
+async def _wait_port(text: str, latest: list[str]) -> None:
     address = parse_address(text)
     pause = FIRST_TRY
     while True:
-        with trio.move_on_after(ATTEMPT), contextlib.suppress(OSError):
-            if isinstance(address, UnixAddress):
-                sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                with sock:
-                    await sock.connect(address.path)
+        try:
+            with trio.move_on_after(ATTEMPT):
+                if isinstance(address, UnixAddress):
+                    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                    with sock:
+                        await sock.connect(address.path)
+                        return
+                assert isinstance(address, TcpAddress)
+                async with await trio.open_tcp_stream(address.host, address.port):
                     return
-            assert isinstance(address, TcpAddress)
-            async with await trio.open_tcp_stream(address.host, address.port):
-                return
+            latest[:] = [f"{text}: no answer in {ATTEMPT:g} s"]
+        except OSError as error:
+            latest[:] = [f"{text}: {error.strerror or error}"]
         await trio.sleep(pause)
         pause = min(LONGEST_TRY, pause * 1.5)
 

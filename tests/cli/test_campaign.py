@@ -96,8 +96,9 @@ def test_hold_and_release(daemon: Daemon, tmp_path: Path) -> None:
 def test_release_of_what_cannot_be_executed(daemon: Daemon) -> None:
     held = start(daemon, "--hold", "--", "/no/such/program")
     done = procnursery("release", held, host=daemon.address)
-    assert done.returncode == 126
+    assert done.returncode == 127
     assert b"ENOENT" in done.stderr
+    assert procnursery("wait", held, host=daemon.address).returncode == 127
     assert inspect(daemon, held)["outcome"]["kind"] == "start_failed"
 
 
@@ -301,3 +302,57 @@ def test_freeze_of_nothing(daemon: Daemon, command: str) -> None:
     ):
         done = procnursery(command, *arguments, host=daemon.address)
         assert (done.returncode, word in done.stderr) == (255, True)
+
+
+def test_labels_of_what_has_ended(daemon: Daemon) -> None:
+    process = start(daemon, "--label", "a=1", "--", "sleep", "1000")
+    done = procnursery("signal", "--label", "a=1", "USR1", host=daemon.address)
+    assert done.returncode == 0, done.stderr
+    procnursery("wait", process, host=daemon.address)
+    assert inspect(daemon, process)["outcome"]["signal"] == "SIGUSR1"
+    assert procnursery("stop", "--label", "a=1", host=daemon.address).returncode == 0
+    done = procnursery(
+        *("start", "--label", "a=1", "--label", "a=2", "--", "true"), host=daemon.address
+    )
+    assert (done.returncode, b"two values" in done.stderr) == (255, True)
+
+
+def test_an_instant_long_ago(daemon: Daemon) -> None:
+    """Seconds that were meant as a distance, for example."""
+    held = start(daemon, "--hold", "--", "true")
+    done = procnursery("release", "--at", "5", held, host=daemon.address)
+    assert done.returncode == 0, done.stderr
+    assert b"has passed" in done.stderr
+    assert procnursery("wait", held, host=daemon.address).returncode == 0
+    assert inspect(daemon, held)["release"]["missed"] is True
+    other = start(daemon, "--", "sleep", "1000")
+    done = procnursery("stop", "--at", "5", other, host=daemon.address)
+    assert (done.returncode, b"has passed" in done.stderr) == (0, True)
+
+
+def test_status_of_what_was_never_executed(daemon: Daemon) -> None:
+    held = start(daemon, "--hold", "--", "true")
+    assert procnursery("stop", held, host=daemon.address).returncode == 0
+    done = procnursery("wait", held, host=daemon.address)
+    assert done.returncode == 126
+    assert b"at stage gate" in done.stderr
+
+
+def test_what_was_ready_once(daemon: Daemon) -> None:
+    process = start(daemon, "--ready-output", "up", "--", "sh", "-c", "echo up; exec sleep 1000")
+    assert procnursery("stop", process, host=daemon.address).returncode == 0
+    done = procnursery("wait", "--until", "ready", process, host=daemon.address)
+    assert done.returncode == 143
+    assert b"was ready, but has ended" in done.stderr
+
+
+def test_why_a_port_was_not_open(daemon: Daemon, tmp_path: Path) -> None:
+    arguments = ("--ready-connect", f"unix://{tmp_path}/none", "--ready-timeout", "0.3")
+    done = procnursery("start", *arguments, "--", "sleep", "1000", host=daemon.address)
+    assert done.returncode == 124
+    assert b"No such file" in done.stderr
+
+
+def test_events_of_what_is_not_known(daemon: Daemon) -> None:
+    done = procnursery("events", "p99", host=daemon.address)
+    assert (done.returncode, b"not_found" in done.stderr) == (255, True)

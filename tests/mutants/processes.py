@@ -77,10 +77,13 @@ PROCESSES = [
     Mutant(
         "PN-9.3-3",
         "daemon/following.py",
-        "            self._queue.append((process, fact))\n            self._work",
-        "            first = fact.kind == 'closed'\n"
-        "            (self._queue.appendleft if first else self._queue.append)((process, fact))\n"
-        "            self._work",
+        "            self._out.send(_event(self._connection, process.id, fact))\n",
+        '            late = vars(process).setdefault("late", [])\n'
+        '            if fact.kind == "eof":\n'
+        "                late.append(fact)\n"
+        "                continue\n"
+        '            for one in (fact, *(late if fact.kind == "closed" else ())):\n'
+        "                self._out.send(_event(self._connection, process.id, one))\n",
     ),
     Mutant(
         "PN-9.3-4",

@@ -122,6 +122,7 @@ class ProcessHandlers:
         process = self._supervisor.get(params.id)
         if process.spec.name is None:
             raise RequestError("no_name", f"process {process.id} has no name to be restarted by")
+        process = self._supervisor.get(process.spec.name)  # an id may be of an earlier one
         was_closed = process.record.state == "closed"
         process.request_stop(cause="requested", by=session.peer, grace=params.grace)
         try:

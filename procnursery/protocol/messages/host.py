@@ -83,7 +83,7 @@ class HostDataParams:
     subscription: Annotated[int, Range(1, 4294967295)]
     tick: Annotated[int, Range(0, MAX_INT)]
     missed: Annotated[int, Range(0, MAX_INT)] = 0
-    late_s: Annotated[float, Range(0, 1000000000.0)]
+    late_s: Annotated[float, Range(0, 1000000000000000.0)]
     sample: Sample
 
 
