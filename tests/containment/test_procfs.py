@@ -17,6 +17,7 @@ from procnursery.containment.procfs import (
     parse_stat,
     read_stat,
 )
+from tests.daemons import eventually
 
 REST = b" S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 4096 10 18446744073709551615"
 
@@ -52,7 +53,8 @@ def test_variables_and_children() -> None:
     env = {"PROCNURSERY_ID": "abc/p1", "PATH": os.environ["PATH"]}
     with subprocess.Popen(["sleep", "1000"], env=env) as child:
         assert child.pid in children_of(os.getpid())
-        assert has_variable(child.pid, b"PROCNURSERY_ID=abc/p1")
+        # exec closes descriptors, which Popen waits for, a little before it sets the environment.
+        eventually(lambda: has_variable(child.pid, b"PROCNURSERY_ID=abc/p1"), "its environment")
         assert not has_variable(child.pid, b"PROCNURSERY_ID=abc/p")
         assert not has_variable(child.pid, b"PROCNURSERY_ID=abc/p11")
         child.kill()
