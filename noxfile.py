@@ -116,7 +116,7 @@ def coverage(session: nox.Session) -> None:
     }
     session.run("coverage", "erase")
     session.run(
-        *("coverage", "run", "-m", "pytest", "--ignore=tests/mutants", "-q", "-n", "2"),
+        *("coverage", "run", "-m", "pytest", "--ignore=tests/mutants", "-q"),
         junit("tests-with-coverage"),
         env=environment,
     )

@@ -82,6 +82,7 @@ class Peer:
         self.largest = 0
         self._buffer = bytearray()
         self._reached: dict[int, int] = {}
+        self._ends: dict[int, Any] = {}
         self._methods: dict[int, str] = {}
         self._next_id = 0
         self.goodbye: str | None = None
@@ -165,6 +166,10 @@ class Peer:
             if message[1] == "output.data":
                 params = message[2]
                 self._reached[params["subscription"]] = params["offset"] + len(params["data"])
+            if message[1] == "output.end":
+                number = message[2]["subscription"]
+                assert number not in self._ends, f"subscription {number} ended twice"
+                self._ends[number] = message[2]
             if message[1] == "goodbye":
                 self.goodbye = message[2]["code"]
         return message
@@ -301,9 +306,7 @@ class Peer:
 
     def ended(self, number: int) -> Any:
         """The output.end of a subscription, once it has arrived."""
-        ends = [params for method, params in self.delivered(number) if method == "output.end"]
-        assert len(ends) <= 1
-        return ends[0] if ends else None
+        return self._ends.get(number)
 
     def events(self, identifier: str) -> list[tuple[str, Any]]:
         """Events of a process that have arrived."""
